@@ -1,0 +1,1 @@
+"""Easel: an OpenAI-compatible image API for one's own AWS account."""

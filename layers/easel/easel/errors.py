@@ -1,0 +1,192 @@
+"""What can go wrong, and how it looks outside.
+
+    EaselError                      500  server_error
+    ├── InvalidRequest              400  invalid_value and its kin; never billed, never retried
+    ├── Unauthenticated             401  invalid_api_key
+    ├── Forbidden                   403  model_not_allowed
+    ├── NotFound                    404  not_found, model_not_found, job_not_found
+    ├── Conflict                    409  idempotency_key_reused, job_cancelled
+    ├── Gone                        410  job_expired
+    ├── RequestTooLarge             413  request_too_large
+    ├── Overloaded                  503  upstream_overloaded; nothing was bought, come back later
+    └── UpstreamFailure                  a call to upstream that brought no picture
+        ├── UpstreamRefused              its own status, code, param and message; surely not billed
+        ├── UpstreamBusy                 429 or 5xx that may pass; surely not billed
+        ├── UpstreamMisconfigured   502  upstream_error: only the operator can mend it; not billed
+        └── UpstreamUnknown         502  upstream_outcome_unknown: it may have been billed
+
+The wire shape is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+
+class EaselError(Exception):
+    """An error a caller can read.
+
+    ``retry`` becomes ``x-should-retry``: False where a retry is useless or could pay, True where
+    it is safe and wanted, None where the caller's own rule for the status is right.
+    ``retry_after`` is in seconds and becomes ``retry-after``.
+    """
+
+    status = 500
+    type = "server_error"
+    code = "server_error"
+    retry: bool | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        type: str | None = None,
+        status: int | None = None,
+        retry: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.code = code or self.code
+        self.type = type or self.type
+        self.status = status or self.status
+        self.retry = self.retry if retry is None else retry
+
+    def body(self) -> dict[str, Any]:
+        """Return the error in OpenAI's shape."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that steer the caller's retries."""
+        headers = {}
+        if self.retry is not None:
+            headers["x-should-retry"] = str(self.retry).lower()
+        if self.retry_after is not None:
+            headers["retry-after"] = str(max(1, round(self.retry_after)))
+        return headers
+
+    def record(self) -> dict[str, Any]:
+        """Return what a job keeps of the error, for ``from_record``."""
+        return {**self.body()["error"], "status": self.status, "retry": self.retry}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Rebuild the error a failed job kept."""
+        fields = dict(record)
+        status = int(fields.pop("status"))
+        return cls(fields.pop("message"), status=status, **fields)
+
+
+class InvalidRequest(EaselError):
+    """The request cannot succeed as it is; ``param`` names what to change."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+    retry = False
+
+
+class Unauthenticated(EaselError):
+    """No tenant key, or one that is unknown or revoked."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+    retry = False
+
+
+class Forbidden(EaselError):
+    """The tenant may not do this."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "model_not_allowed"
+    retry = False
+
+
+class NotFound(EaselError):
+    """No such route, model, job or tenant; the same answer where it belongs to somebody else."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+    retry = False
+
+
+class Conflict(EaselError):
+    """The request contradicts what the ledger holds."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
+    retry = False
+
+
+class Gone(EaselError):
+    """The job's images are past their retention."""
+
+    status = 410
+    type = "invalid_request_error"
+    code = "job_expired"
+    retry = False
+
+
+class RequestTooLarge(EaselError):
+    """More bytes than this door takes."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+    retry = False
+
+
+class Overloaded(EaselError):
+    """The job still waits for its turn; a retry meets the same job."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "upstream_overloaded"
+    retry = True
+
+
+class UpstreamFailure(EaselError):
+    """A call to upstream that brought no picture."""
+
+    status = 502
+    type = "server_error"
+    code = "upstream_error"
+    retry = False
+
+
+class UpstreamRefused(UpstreamFailure):
+    """Upstream said no, and would say it again. Not billed."""
+
+
+class UpstreamBusy(UpstreamFailure):
+    """Upstream said not now (429, 5xx). Not billed; ``retry_after`` where it said when."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "upstream_overloaded"
+    retry = True
+
+
+class UpstreamMisconfigured(UpstreamFailure):
+    """The operator's key or account was refused. Not billed."""
+
+
+class UpstreamUnknown(UpstreamFailure):
+    """The line was lost or the wait ran out after the request had left: it may be billed."""
+
+    code = "upstream_outcome_unknown"

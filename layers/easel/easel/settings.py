@@ -1,0 +1,47 @@
+"""What the template decides for a function: the only reader of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """One field per environment variable of the template, which has the same name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    bucket: str = ""
+    """The bucket of inputs, images, inbox and outbox."""
+    jobs_table: str = ""
+    ledger_table: str = ""
+    tenants_table: str = ""
+    work_queue_url: str = ""
+    """Empty: a door runs its job itself, in the one invocation."""
+    upstream_secret: str = ""
+    """ARN of the secret: a plain OpenAI key, or JSON with api_key, base_url, organization, project."""
+    wait_seconds: float = 25
+    """How long a door waits for its job, at most."""
+    integration_timeout_millis: int = 29_000
+    """API Gateway's own limit; a door's answer is built 3 s before it."""
+    default_model: str = "gpt-image-2.5-flare"
+    default_quality: Literal["low", "medium", "high"] = "medium"
+    url_ttl_seconds: int = 3600
+    """How long a presigned URL lives."""
+    retry_window_seconds: int = 900
+    """How long a retry of the same request finds its job."""
+    max_job_age_seconds: int = 3600
+    """After this a job that has not finished is failed."""
+    max_paid_attempts: int = 1
+    """Calls to upstream that may be billed, for one job."""
+    retention_days: int = 30
+    """How long images and finished jobs are kept."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; an absent variable has its default. Raises ValidationError."""
+        return cls.model_validate(
+            {name: environ[name.upper()] for name in cls.model_fields if name.upper() in environ}
+        )

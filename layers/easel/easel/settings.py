@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -21,7 +22,7 @@ class Settings(BaseModel):
     work_queue_url: str = ""
     """Empty: a door runs its job itself, in the one invocation."""
     upstream_secret: str = ""
-    """ARN of the secret: a plain OpenAI key, or JSON with api_key, base_url, organization, project."""
+    """ARN of the secret that ``aws.secrets`` reads."""
     wait_seconds: float = 25
     """How long a door waits for its job, at most."""
     integration_timeout_millis: int = 29_000
@@ -40,7 +41,7 @@ class Settings(BaseModel):
     """How long images and finished jobs are kept."""
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the settings; an absent variable has its default. Raises ValidationError."""
         return cls.model_validate(
             {name: environ[name.upper()] for name in cls.model_fields if name.upper() in environ}

@@ -1,0 +1,24 @@
+"""The work queue: messages that say which job to look at, never what is in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Sends work messages. Duplicates are harmless: the ledger decides who works."""
+
+    client: SQSClient
+    url: str
+
+    def send(self, tenant: str, job_id: str) -> None:
+        """Ask some worker to look at the job."""
+        self.client.send_message(
+            QueueUrl=self.url, MessageBody=json.dumps({"tenant": tenant, "job": job_id})
+        )

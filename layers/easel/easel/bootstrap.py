@@ -1,0 +1,88 @@
+"""The composition root: settings and adapters become Easel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from time import sleep, time
+from typing import TYPE_CHECKING
+
+from easel.aws import clients
+from easel.aws.bucket import Bucket
+from easel.aws.ledger import Ledger
+from easel.aws.queue import Queue
+from easel.aws.secrets import Secrets
+from easel.aws.tenants import Tenants
+from easel.catalogue import Catalogue
+from easel.lifecycle import Lifecycle
+from easel.requests import Reader
+from easel.settings import Settings
+from easel.worker import Worker
+
+if TYPE_CHECKING:
+    from easel.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Easel:
+    """All a door needs. ``inline`` runs its jobs in the caller's own invocation."""
+
+    settings: Settings
+    catalogue: Catalogue
+    tenants: Tenants
+    bucket: Bucket
+    reader: Reader
+    lifecycle: Lifecycle
+    inline: Lifecycle
+    clock: Callable[[], float]
+
+
+def build(
+    settings: Settings | None = None,
+    *,
+    clock: Callable[[], float] = time,
+    sleep: Callable[[float], None] = sleep,
+) -> Easel:
+    """Connect everything; the environment says to what."""
+    settings = settings or Settings.from_env()
+    catalogue = Catalogue.load()
+    dynamodb = clients.dynamodb()
+    ledger = Ledger(
+        dynamodb, settings.jobs_table, settings.ledger_table, settings.retention_days, sleep
+    )
+    bucket = Bucket(clients.s3(), settings.bucket)
+    worker = Worker(
+        settings,
+        catalogue,
+        ledger,
+        bucket,
+        upstream(settings),
+        bool(settings.work_queue_url),
+        clock,
+        sleep,
+    )
+    queue = Queue(clients.sqs(), settings.work_queue_url) if settings.work_queue_url else None
+    lifecycle = Lifecycle(settings, catalogue, ledger, bucket, queue, worker, clock, sleep)
+    return Easel(
+        settings=settings,
+        catalogue=catalogue,
+        tenants=Tenants(dynamodb, settings.tenants_table),
+        bucket=bucket,
+        reader=Reader(catalogue, settings),
+        lifecycle=lifecycle,
+        inline=replace(lifecycle, queue=None, worker=replace(worker, gives_back=False)),
+        clock=clock,
+    )
+
+
+def upstream(settings: Settings) -> Callable[[], Upstream]:
+    """Return what makes the upstream adapter at its first use, with OpenAI's SDK behind it."""
+
+    @cache
+    def made() -> Upstream:
+        from easel.upstream import Upstream
+
+        return Upstream(Secrets(clients.secrets(), settings.upstream_secret).upstream)
+
+    return made

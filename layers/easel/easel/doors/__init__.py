@@ -1,0 +1,1 @@
+"""The doors: where Lambda's events stop, and requests begin."""

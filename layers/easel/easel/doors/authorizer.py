@@ -1,0 +1,30 @@
+"""The authorizer: a bearer key becomes a tenant, or is denied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from easel.aws.tenants import Tenants
+
+
+def authorize(event: Mapping[str, Any], tenants: Tenants) -> dict[str, Any]:
+    """Return API Gateway's policy. It is cached for all routes, so it names them all."""
+    scheme, _, key = event["authorizationToken"].partition(" ")
+    tenant = tenants.of_key(key.strip()) if scheme.lower() == "bearer" else None
+    api, stage = event["methodArn"].split("/")[:2]
+    return {
+        "principalId": tenant.name if tenant else "nobody",
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Action": "execute-api:Invoke",
+                    "Effect": "Allow" if tenant else "Deny",
+                    "Resource": f"{api}/{stage}/*",
+                }
+            ],
+        },
+        "context": {"tenant": tenant.model_dump_json()} if tenant else {},
+    }

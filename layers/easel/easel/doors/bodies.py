@@ -1,0 +1,40 @@
+"""Bodies: JSON or multipart becomes fields and input images."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from easel import forms
+from easel.errors import InvalidRequest
+from easel.requests import Inputs, Reader
+
+
+def parse(reader: Reader, body: bytes, content_type: str) -> tuple[dict[str, Any], Inputs]:
+    """Return the fields and the files of a call. Raises InvalidRequest."""
+    if content_type.lower().startswith("multipart/form-data"):
+        return _of_form(reader, forms.parse(body, content_type))
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise InvalidRequest(
+            "The body is not a JSON object. Send JSON, or multipart/form-data with files."
+        )
+    return fields, Inputs()
+
+
+def _of_form(reader: Reader, form: forms.Form) -> tuple[dict[str, Any], Inputs]:
+    fields = reader.of_texts({name: values[-1] for name, values in form.fields.items()})
+    files = [upload.data for name in ("image", "image[]") for upload in form.files.get(name, ())]
+    return fields, Inputs(
+        images=tuple(files), mask=_only(form, "mask"), markup=_only(form, "markup")
+    )
+
+
+def _only(form: forms.Form, name: str) -> bytes | None:
+    uploads = form.files.get(name, [])
+    if len(uploads) > 1:
+        raise InvalidRequest(f"Send one {name!r}; {len(uploads)} were sent.", param=name)
+    return uploads[0].data if uploads else None

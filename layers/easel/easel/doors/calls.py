@@ -1,0 +1,150 @@
+"""What an HTTPS call can ask: make a picture, wait on for its job, look at the job."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from easel.doors import bodies
+from easel.doors.https import Call, Reply
+from easel.errors import Gone, InvalidRequest, Overloaded
+from easel.jobs import Job
+from easel.requests import Operation, ResponseFormat
+from easel.responses import LARGEST_ANSWER, Links, answer_bytes, images_response, job_object
+
+if TYPE_CHECKING:
+    from easel.bootstrap import Easel
+
+MOST_HOPS = 8
+"""Some clients stop at ten redirects; after these the caller's own retry goes on."""
+
+
+def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Reply:
+    """Open the call's job, and wait for it. ``ends_at``: when the function itself must be done."""
+    until = _deadline(easel, call, ends_at)
+    fields, inputs = bodies.parse(easel.reader, call.body, call.header("content-type"))
+    tenant = call.tenant.name
+    asked = easel.reader.read(
+        operation,
+        tenant,
+        fields,
+        inputs,
+        fetch=lambda file_id: fetch(easel, tenant, file_id),
+        today=easel.lifecycle.today(),
+    )
+    job = easel.lifecycle.open(tenant, asked.request, asked.uploads, call.identity)
+    if call.preference("respond-async") is not None:
+        return _accepted(easel, call, job, asked.response_format)
+    job = easel.lifecycle.wait(job, until)
+    return _finished(easel, call, job, asked.response_format, hop=0)
+
+
+def result(easel: Easel, call: Call, ends_at: float) -> Reply:
+    """Wait on for a job that was opened before."""
+    hop = _hop(call)
+    job = easel.lifecycle.find(call.tenant.name, call.event.path_parameters["id"])
+    job = easel.lifecycle.wait(job, _deadline(easel, call, ends_at))
+    return _finished(easel, call, job, call.response_format(), hop)
+
+
+def show(easel: Easel, call: Call) -> Reply:
+    """Show a job as it is now."""
+    job = easel.lifecycle.find(call.tenant.name, call.event.path_parameters["id"])
+    return Reply(200, job_object(job, links(easel)))
+
+
+def links(easel: Easel) -> Links:
+    """Return how images are reached from now on."""
+    seconds = easel.settings.url_ttl_seconds
+    return Links(
+        url=lambda key: easel.bucket.url(key, seconds),
+        read=easel.bucket.get,
+        expires_at=int(easel.clock()) + seconds,
+    )
+
+
+def fetch(easel: Easel, tenant: str, file_id: str) -> bytes:
+    """Return the bytes of ``{job id}/{index}``, one of the tenant's own images.
+
+    Raises InvalidRequest for an id of another form, NotFound, or Gone.
+    """
+    job_id, _, index = file_id.partition("/")
+    if not index.isdecimal():
+        raise InvalidRequest("A 'file_id' is '{job id}/{index of the image}'.", param="file_id")
+    job = easel.lifecycle.find(tenant, job_id)
+    made = job.answer.images if job.answer else ()
+    if int(index) >= len(made):
+        raise InvalidRequest(f"{job_id} has {len(made)} images.", param="file_id")
+    try:
+        return easel.bucket.get(made[int(index)].key)
+    except KeyError:
+        raise Gone(f"The images of {job_id} are not kept any longer.", param="file_id") from None
+
+
+def _deadline(easel: Easel, call: Call, ends_at: float) -> float:
+    if easel.lifecycle.queue is None:
+        return ends_at
+    settings = easel.settings
+    integration = settings.integration_timeout_millis / 1000
+    return min(ends_at, call.deadline(easel.clock(), settings.wait_seconds, integration))
+
+
+def _finished(
+    easel: Easel, call: Call, job: Job, response_format: ResponseFormat | None, hop: int
+) -> Reply:
+    if job.open:
+        return _elsewhere(easel, call, job, response_format, hop)
+    job.raise_error()
+    if answer_bytes(job, response_format) > LARGEST_ANSWER:
+        return Reply(303, "", {"location": _composed(easel, job, response_format)})
+    try:
+        return Reply(200, "".join(images_response(job, links(easel), response_format)))
+    except KeyError:
+        raise Gone(f"The images of {job.id} are not kept any longer.") from None
+
+
+def _elsewhere(
+    easel: Easel, call: Call, job: Job, response_format: ResponseFormat | None, hop: int
+) -> Reply:
+    if hop >= MOST_HOPS:
+        raise Overloaded(
+            f"{job.id} is still at work. Ask again: the same request meets the same job.",
+            retry_after=1,
+        )
+    location = _location(call, job, response_format, hop=hop + 1)
+    return Reply(303, job_object(job, links(easel)), {"location": location})
+
+
+def _accepted(easel: Easel, call: Call, job: Job, response_format: ResponseFormat | None) -> Reply:
+    return Reply(
+        202,
+        job_object(job, links(easel)),
+        {
+            "location": _location(call, job, response_format),
+            "preference-applied": "respond-async",
+        },
+    )
+
+
+def _location(call: Call, job: Job, response_format: ResponseFormat | None, **query: Any) -> str:
+    if response_format:
+        query["response_format"] = response_format
+    path = f"{call.root}/jobs/{job.id}/result"
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _hop(call: Call) -> int:
+    hop = call.event.query_string_parameters.get("hop", "0")
+    return int(hop) if hop.isdecimal() and len(hop) < 4 else MOST_HOPS
+
+
+def _composed(easel: Easel, job: Job, response_format: ResponseFormat | None) -> str:
+    """Write an answer too large for Lambda into the bucket; return its presigned URL."""
+    key = f"answers/{job.tenant}/{job.id}/{response_format or 'both'}.json"
+    with tempfile.TemporaryFile() as stream:
+        for part in images_response(job, links(easel), response_format):
+            stream.write(part.encode())
+        stream.seek(0)
+        easel.bucket.upload(key, stream, "application/json")
+    return easel.bucket.url(key, easel.settings.url_ttl_seconds)

@@ -1,0 +1,80 @@
+"""Direct invocation: the HTTPS body as the event, the ImagesResponse as the result.
+
+Beside the body's fields the event may carry ``tenant`` and ``idempotency_key``. The job runs in
+this one invocation. An error raises with its code as the error's type.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from easel.doors.calls import fetch, links
+from easel.errors import EaselError, NotFound, Overloaded, RequestTooLarge
+from easel.jobs import Identity, Job
+from easel.requests import Inputs, Operation
+from easel.responses import LARGEST_ANSWER, answer_bytes, images_response
+from easel.tenants import DIRECT
+
+if TYPE_CHECKING:
+    from easel.bootstrap import Easel
+
+
+def answer(
+    easel: Easel, operation: Operation, event: Mapping[str, Any], request_id: str, until: float
+) -> dict[str, Any]:
+    """Make the picture before Unix time ``until``; return the ImagesResponse.
+
+    Without a key of its own the invocation's request id is the key, so that a repeated
+    asynchronous invocation finds its job.
+    """
+    try:
+        return _answer(easel, operation, dict(event), request_id, until)
+    except EaselError as error:
+        raise type(error.code, (Exception,), {})(error.message) from None
+
+
+def _answer(
+    easel: Easel, operation: Operation, event: dict[str, Any], request_id: str, until: float
+) -> dict[str, Any]:
+    tenant = _tenant(easel, event.pop("tenant", None))
+    key = event.pop("idempotency_key", None) or request_id
+    event.setdefault("response_format", "url")
+    asked = easel.reader.read(
+        operation,
+        tenant,
+        event,
+        Inputs(),
+        fetch=lambda file_id: fetch(easel, tenant, file_id),
+        today=easel.inline.today(),
+    )
+    job = easel.inline.open(
+        tenant, asked.request, asked.uploads, Identity(idempotency_key=str(key))
+    )
+    job = _done(easel.inline.wait(job, until))
+    if answer_bytes(job, asked.response_format) > LARGEST_ANSWER:
+        raise RequestTooLarge(
+            f"The images of {job.id} do not fit Lambda's 6 MB; "
+            "invoke again with the same idempotency_key and response_format 'url'."
+        )
+    parts = images_response(job, links(easel), asked.response_format)
+    response: dict[str, Any] = json.loads("".join(parts))
+    return response
+
+
+def _tenant(easel: Easel, name: str | None) -> str:
+    if name is None:
+        return DIRECT
+    if easel.tenants.named(name) is None:
+        raise NotFound(f"There is no tenant {name!r}; create it first.", param="tenant")
+    return name
+
+
+def _done(job: Job) -> Job:
+    if job.open:
+        raise Overloaded(
+            f"{job.id} is not done yet; invoke again with the same idempotency_key to have it."
+        )
+    job.raise_error()
+    return job

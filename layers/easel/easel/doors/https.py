@@ -1,0 +1,151 @@
+"""HTTPS: API Gateway's proxy events in, its proxy responses out."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+from easel import telemetry
+from easel.errors import EaselError, InvalidRequest
+from easel.jobs import Identity
+from easel.requests import ResponseFormat
+from easel.tenants import Tenant
+
+_MARGIN_SECONDS = 3
+"""An answer is built so long before somebody gives up on it: API Gateway, or the SDK."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An HTTPS call: who, how, and with what."""
+
+    event: APIGatewayProxyEvent
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose key it was, as the authorizer found."""
+        return Tenant.model_validate_json(self.event.request_context.authorizer["tenant"])
+
+    @property
+    def body(self) -> bytes:
+        """The body as it was sent. Raises InvalidRequest."""
+        if not self.event.is_base64_encoded:
+            return (self.event.body or "").encode(errors="surrogatepass")
+        return base64.b64decode(self.event.body or "")
+
+    @property
+    def identity(self) -> Identity:
+        """What the call says of itself, to tell a repeat from a new purchase."""
+        count = self.header("x-stainless-retry-count")
+        return Identity(
+            idempotency_key=self.header("idempotency-key") or None,
+            retry=count.isdecimal() and int(count) > 0,
+        )
+
+    @property
+    def root(self) -> str:
+        """The path's head that belongs to the stage or the domain, not to the route."""
+        route = self.event.resource
+        for name, value in (self.event.path_parameters or {}).items():
+            route = route.replace(f"{{{name}}}", value)
+        return self.event.request_context.path.removesuffix(route)
+
+    def header(self, name: str) -> str:
+        """Return the header, or an empty text."""
+        return self.event.headers.get(name) or ""
+
+    def preference(self, name: str) -> str | None:
+        """Return the preference's value (RFC 7240), empty where it has none, None if absent."""
+        for one in self.header("prefer").split(","):
+            key, _, value = one.strip().partition("=")
+            if key.lower() == name:
+                return value.strip('" ')
+        return None
+
+    def deadline(self, now: float, wait: float, integration: float) -> float:
+        """Return the Unix time by which the answer must be built.
+
+        ``wait`` and ``integration`` are how long we, and API Gateway, are willing to wait, in
+        seconds; the SDK tells its own patience in ``x-stainless-read-timeout``.
+        """
+        start = self.event.request_context.request_time_epoch / 1000
+        ends = [now + wait, start + integration - _MARGIN_SECONDS]
+        patience = _seconds(self.header("x-stainless-read-timeout"))
+        if patience is not None:
+            ends.append(start + patience - _MARGIN_SECONDS)
+        preferred = _seconds(self.preference("wait"))
+        if preferred is not None:
+            ends.append(now + preferred)
+        return min(ends)
+
+    def response_format(self) -> ResponseFormat | None:
+        """Return what the query asks for. Raises InvalidRequest."""
+        asked = self.event.query_string_parameters.get("response_format")
+        if asked is None:
+            return None
+        if asked not in get_args(ResponseFormat):
+            raise InvalidRequest(
+                "'response_format' is 'url' or 'b64_json'.", param="response_format"
+            )
+        return asked  # type: ignore[return-value]  # one of the two, as just seen
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: ``body`` is JSON text, or what becomes it."""
+
+    status: int
+    body: str | Mapping[str, Any] = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def rendered(self, request_id: str) -> dict[str, Any]:
+        """Return API Gateway's proxy response."""
+        return {
+            "statusCode": self.status,
+            "headers": {
+                "content-type": "application/json",
+                "cache-control": "no-store",
+                "x-request-id": request_id,
+                **self.headers,
+            },
+            "body": self.body if isinstance(self.body, str) else json.dumps(self.body),
+        }
+
+
+def answer(event: Mapping[str, Any], serve: Callable[[Call], Reply]) -> dict[str, Any]:
+    """Serve one call; every error leaves in OpenAI's shape."""
+    call = Call(APIGatewayProxyEvent(dict(event)))
+    request_id = call.event.request_context.request_id
+    try:
+        reply = serve(call)
+    except EaselError as error:
+        reply = _of_error(error)
+    except Exception as error:
+        telemetry.unexpected(error)
+        reply = _of_error(
+            EaselError(
+                f"Something went wrong in Easel; a retry is safe. Tell the operator {request_id}."
+            )
+        )
+    telemetry.logger.info(
+        "answered",
+        extra={"request": request_id, "route": call.event.resource, "status": reply.status},
+    )
+    return reply.rendered(request_id)
+
+
+def _of_error(error: EaselError) -> Reply:
+    return Reply(error.status, error.body(), error.headers())
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if seconds >= 0 else None

@@ -1,0 +1,45 @@
+"""The work queue: each message names a job to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from easel import telemetry
+
+if TYPE_CHECKING:
+    from easel.worker import Worker
+
+
+def work(event: Mapping[str, Any], worker: Worker, until: float) -> dict[str, Any]:
+    """Run each message's job until Unix time ``until``; report the messages that failed."""
+
+    def run(record: SQSRecord) -> None:
+        message = json.loads(record.body)
+        job = worker.run(message["tenant"], message["job"], until)
+        if job and not job.open:
+            telemetry.closed(job)
+
+    return each(event, run)
+
+
+def each(event: Mapping[str, Any], handle: Callable[[SQSRecord], None]) -> dict[str, Any]:
+    """Handle every record by itself, and name those that shall come again."""
+
+    def safely(record: SQSRecord) -> None:
+        try:
+            handle(record)
+        except Exception as error:
+            telemetry.unexpected(error)
+            raise
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return dict(process_partial_response(dict(event), safely, processor))

@@ -1,0 +1,178 @@
+"""Image bytes: whether they are sound, and another size of the same. Pure.
+
+What bytes are is told by ``formats``, from their beginning. Pillow is imported where pixels are
+decoded, with the one format needed, and nothing of it escapes: what it cannot read is an
+InvalidRequest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from .errors import InvalidRequest
+from .formats import CONTENT_TYPES, Header, Kind, invalid, resize_svg, sniff
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = [
+    "CONTENT_TYPES",
+    "Header",
+    "Kind",
+    "digest",
+    "resize",
+    "sniff",
+    "verify",
+    "verify_mask",
+]
+
+MAX_BYTES = 50 * 2**20
+"""OpenAI's limit for an input image."""
+MAX_MASK_BYTES = 4 * 2**20
+"""OpenAI's limit for a mask."""
+MAX_EDGE = 16_384
+MAX_PIXELS = 64_000_000
+"""What is decoded at most, 256 MB as RGBA: above most cameras' pictures, below Pillow's limit."""
+
+_INPUT_KINDS = ("png", "jpeg", "webp")
+_ORIENTATION = 0x0112
+_SIDEWAYS = (5, 6, 7, 8)
+_QUALITY = 95
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of image bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def verify(data: bytes, param: str) -> Header:
+    """Check an input image whole, and return its header as it is displayed (EXIF applied).
+
+    PNG, JPEG or WebP, less than 50 MB, at most 16384 pixels an edge and 64 million in all, which
+    is looked at before anything is decoded. Raises InvalidRequest(code="invalid_image_file").
+    """
+    if len(data) >= MAX_BYTES:
+        raise invalid("The image must have less than 50 MB", param)
+    header = sniff(data, param)
+    if header.kind not in _INPUT_KINDS:
+        raise invalid(f"The image is {header.kind.upper()}; send PNG, JPEG or WebP", param)
+    _check_extent(header, param)
+    with _decoding(param):
+        return _displayed(header, data)
+
+
+def verify_mask(data: bytes, first: Header, param: str = "mask") -> Header:
+    """Check a mask (or markup) against the first image, and return its header.
+
+    A PNG with alpha, less than 4 MB, of the first image's dimensions. Raises
+    InvalidRequest(code="invalid_image_file").
+    """
+    if len(data) >= MAX_MASK_BYTES:
+        raise invalid(f"The {param} must have less than 4 MB", param)
+    header = sniff(data, param)
+    if header.kind != "png" or not header.alpha:
+        raise invalid(f"The {param} must be a PNG with an alpha channel", param)
+    if (header.width, header.height) != (first.width, first.height):
+        raise invalid(
+            f"The {param} has {header.width}x{header.height} pixels; it must have those of the "
+            f"first image, {first.width}x{first.height}",
+            param,
+        )
+    return verify(data, param)
+
+
+def resize(data: bytes, width: int, height: int) -> bytes:
+    """Return the picture at exactly this size in pixels, of the same kind, its alpha kept.
+
+    A GIF keeps its frames and their timing; an SVG is given the new width and height. Raises
+    InvalidRequest(code="invalid_image_file") if it cannot be read.
+    """
+    header = sniff(data)
+    if header.kind == "svg":
+        return resize_svg(data, header, width, height)
+    _check_extent(header, None)
+    with _decoding(None), _open(header.kind, data) as image:
+        return _resize(header.kind, data, image, (width, height))
+
+
+def _check_extent(header: Header, param: str | None) -> None:
+    if max(header.width, header.height) > MAX_EDGE or header.width * header.height > MAX_PIXELS:
+        raise invalid(
+            f"The image has {header.width}x{header.height} pixels; send at most {MAX_EDGE} an edge "
+            f"and {MAX_PIXELS} in all",
+            param,
+        )
+
+
+@contextmanager
+def _decoding(param: str | None) -> Iterator[None]:
+    try:
+        yield
+    except InvalidRequest:
+        raise
+    except Exception as error:  # decoders fail in every way on damaged bytes
+        raise invalid("The image is damaged or truncated", param) from error
+
+
+def _open(kind: Kind, data: bytes) -> Image:
+    from PIL import Image
+
+    if kind == "webp":
+        import_module("PIL.WebPImagePlugin")  # else Pillow would import every format it has
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    return Image.open(BytesIO(data), formats=[kind.upper()])
+
+
+def _displayed(header: Header, data: bytes) -> Header:
+    with _open(header.kind, data) as image:
+        image.verify()  # the checksums, and the end, of a PNG; loading alone needs neither
+    with _open(header.kind, data) as image:
+        if image.size != (header.width, header.height):
+            raise ValueError("the decoder reads other dimensions than the header says")
+        image.draft(None, (header.width // 8, header.height // 8))  # a JPEG, read whole but small
+        image.load()
+        if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+            return replace(header, width=header.height, height=header.width)
+        return header
+
+
+def _resize(kind: Kind, data: bytes, image: Image, size: tuple[int, int]) -> bytes:
+    options: dict[str, Any] = {"quality": _QUALITY, "lossless": data[12:16] == b"VP8L"}
+    if "icc_profile" in image.info:
+        options["icc_profile"] = image.info["icc_profile"]
+    frames = [image]
+    if kind == "gif":
+        frames, options = _animation(image)
+    first, *others = [_resample(frame, size) for frame in frames]
+    out = BytesIO()
+    first.save(out, kind.upper(), append_images=others, **options)
+    return out.getvalue()
+
+
+def _animation(image: Image) -> tuple[list[Image], dict[str, Any]]:
+    """Return the frames of a GIF, and what it takes to show them as before."""
+    from PIL import ImageSequence
+
+    frames = [frame.convert("RGBA") for frame in ImageSequence.Iterator(image)]
+    durations = [frame.info.get("duration", 0) for frame in frames]
+    loop = {"loop": image.info["loop"]} if "loop" in image.info else {}
+    return frames, {"save_all": True, "duration": durations, "disposal": 2, **loop}
+
+
+def _resample(image: Image, size: tuple[int, int]) -> Image:
+    """Scale to cover the size, and crop evenly what is over: nothing is stretched."""
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
+        image = image.convert("RGBA")
+    elif image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
+        image = image.convert("RGB")
+    return ImageOps.fit(image, size, Resampling.LANCZOS)

@@ -1,0 +1,215 @@
+"""A job: one unit of paid work, and the rules by which two calls are one job.
+
+    queued ──> running ──> succeeded | failed | cancelled
+       ^          │
+       └──────────┘  a worker that must wait long gives its job back
+
+An attempt is one call to upstream that may be billed. A call that surely was not leaves no
+attempt behind, only a count of refusals.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from easel.errors import Conflict, EaselError
+from easel.requests import Image, Request
+from easel.tenants import day, month
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+LEASE_SECONDS = 60
+"""How long a job belongs to a worker that has stopped renewing."""
+
+FIRST_LOOK_SECONDS = 60
+"""After this the sweep takes a queued job's message for lost."""
+
+
+class LeaseLost(Exception):
+    """The job was closed, or taken over, while a worker held it."""
+
+
+class Attempt(BaseModel):
+    """One call to upstream that may be billed. ``hold`` and ``charge`` are micro-dollars."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    hold: int
+    state: Literal["calling", "answered", "unknown"] = "calling"
+    charge: int | None = None
+
+    def settle(self, charge: int) -> Attempt:
+        """Return the attempt answered, at what it truly cost."""
+        return self.model_copy(update={"state": "answered", "charge": charge})
+
+    def lose(self) -> Attempt:
+        """Return the attempt with its outcome unknown: it is charged at its hold, estimated."""
+        return self.model_copy(update={"state": "unknown", "charge": self.hold})
+
+
+class Answer(BaseModel):
+    """What upstream made of a request, beside its images: also stored as ``answer.json``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    created: int
+    images: tuple[Image, ...]
+    revised_prompts: tuple[str | None, ...] = ()
+    usage: dict[str, Any] | None = None
+    svg_usage: dict[str, Any] | None = None
+    background: str | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    size: str | None = None
+
+
+class Job(BaseModel):
+    """One unit of paid work. Times are Unix seconds, money is micro-dollars."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant: str
+    id: str
+    request: Request
+    hold: int
+    month: str
+    day: str
+    created_at: int
+    due_at: int
+    """When the sweep should look: a lease's end, or when a queued job is next to be run."""
+    status: Status = "queued"
+    started_at: int | None = None
+    finished_at: int | None = None
+    lease: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    refusals: int = 0
+    """Calls that surely were not billed."""
+    answer: Answer | None = None
+    charge: int = 0
+    error: dict[str, Any] | None = None
+    reply_to: str | None = None
+    """Where in the outbox the answer belongs; None once it lies there, or for other doors."""
+
+    @classmethod
+    def new(
+        cls, tenant: str, request: Request, *, hold: int, now: float, reply_to: str | None = None
+    ) -> Self:
+        """Return a queued job with an id that is time-ordered and unguessable."""
+        return cls(
+            tenant=tenant,
+            id=f"job_{int(now * 1000):011x}{secrets.token_hex(12)}",
+            request=request,
+            hold=hold,
+            month=month(now),
+            day=day(now),
+            created_at=int(now),
+            due_at=int(now) + FIRST_LOOK_SECONDS,
+            reply_to=reply_to,
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether the job may still change."""
+        return self.status in ("queued", "running")
+
+    @property
+    def prefix(self) -> str:
+        """Where the next attempt's images belong, or the last one's, once it has begun."""
+        return f"images/{self.tenant}/{self.id}/{self.attempts[-1].number}/"
+
+    @property
+    def pending(self) -> Attempt | None:
+        """The attempt whose outcome nobody has recorded."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last and last.state == "calling" else None
+
+    def lapsed(self, now: float) -> bool:
+        """Whether nobody is at work on an open job that should be worked on."""
+        return self.open and self.due_at <= now
+
+    def worth_repeating(self) -> bool:
+        """Whether a retry may buy anew: nothing was billed, and it could go better."""
+        if self.status == "cancelled":
+            return True
+        return (
+            self.status == "failed"
+            and self.charge == 0
+            and self.error is not None
+            and self.error["retry"] is not False
+        )
+
+    def older_than(self, seconds: float, now: float) -> bool:
+        """Whether the job was opened longer ago than that."""
+        return now - self.created_at > seconds
+
+    def begin(self, hold: int) -> Self:
+        """Return the job with its next attempt calling; ``hold`` is that attempt's own."""
+        attempt = Attempt(number=len(self.attempts) + 1, hold=hold)
+        return self.model_copy(update={"attempts": (*self.attempts, attempt)})
+
+    def refuse(self) -> Self:
+        """Return the job after a call that surely was not billed."""
+        return self.model_copy(
+            update={"attempts": self.attempts[:-1], "refusals": self.refusals + 1}
+        )
+
+    def end(self, attempt: Attempt) -> Self:
+        """Return the job with its last attempt's outcome known."""
+        return self.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
+
+    def close(
+        self,
+        status: Status,
+        now: float,
+        *,
+        answer: Answer | None = None,
+        error: EaselError | None = None,
+    ) -> Self:
+        """Return the job ended, charged for its attempts and held by nobody."""
+        return self.model_copy(
+            update={
+                "status": status,
+                "finished_at": int(now),
+                "due_at": int(now) + FIRST_LOOK_SECONDS,
+                "lease": None,
+                "charge": sum(attempt.charge or 0 for attempt in self.attempts),
+                "answer": answer,
+                "error": error and error.record(),
+            }
+        )
+
+    def raise_error(self) -> None:
+        """Raise what a failed or cancelled job ended in."""
+        if self.status == "cancelled":
+            raise Conflict(
+                "The job was cancelled; ask again to make the picture.", code="job_cancelled"
+            )
+        if self.error is not None:
+            raise EaselError.from_record(self.error)
+
+
+class Identity(BaseModel):
+    """What a call says of itself, to tell a repeat from a new purchase.
+
+    ``retry`` is True where the SDK counts this call as a repeat (``x-stainless-retry-count`` ≥ 1).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    idempotency_key: str | None = None
+    retry: bool = False
+
+    def answered_by(self, job: Job, *, now: float, window: int) -> bool:
+        """Whether the job its pointer names is this call's own.
+
+        An idempotency key is bound at first use. Without one, a retry is the job of the same
+        request opened at most ``window`` seconds ago, unless that one may be bought anew.
+        Undelivered jobs, joins and the cache decide here, too.
+        """
+        if self.idempotency_key is not None:
+            return True
+        return self.retry and job.created_at >= now - window and not job.worth_repeating()

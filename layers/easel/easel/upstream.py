@@ -1,0 +1,256 @@
+"""Upstream: OpenAI's SDK, and what its errors mean for money.
+
+| what upstream said | here | billed |
+|---|---|---|
+| 429 ``insufficient_quota``, 400 ``billing_hard_limit_reached`` … | UpstreamRefused | no |
+| 429 otherwise, 408, 409, 500, 503, no connection | UpstreamBusy | no |
+| 401, after the secret was read afresh once | UpstreamMisconfigured | no |
+| other 4xx: its own status, code, param, message | UpstreamRefused | no |
+| a lost line, a time-out, 502, 504, 52x, an answer that cannot be read | UpstreamUnknown | maybe |
+
+Sources: OpenAI's error codes guide and the community's reports on image 429s, November 2026.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import openai
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from easel.errors import (
+    UpstreamBusy,
+    UpstreamFailure,
+    UpstreamMisconfigured,
+    UpstreamRefused,
+    UpstreamUnknown,
+)
+from easel.images import CONTENT_TYPES
+
+if TYPE_CHECKING:
+    from easel.aws.secrets import UpstreamSecret
+    from easel.requests import Request
+
+File = tuple[str, tuple[str, bytes, str]]
+"""A multipart file: field, and (filename, bytes, content type)."""
+
+_NEVER = {
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "billing_hard_limit_reached",
+}
+_PASSING = {408, 409, 429, 500, 503}
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_WAIT_IN_TEXT = re.compile(r"try again (?:after|in) ([0-9.]+) ?(ms|s)")
+
+
+class Datum(BaseModel):
+    """One image of an answer, still in base64."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    b64_json: str
+    revised_prompt: str | None = None
+
+
+class Rendered(BaseModel):
+    """Upstream's answer (``openai.types.ImagesResponse``)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    created: int
+    data: list[Datum]
+    background: str | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    size: str | None = None
+    usage: dict[str, Any] | None = None
+    svg_usage: dict[str, Any] | None = None
+
+    def pictures(self) -> Iterator[bytes]:
+        """Yield the decoded images, one at a time. Raises UpstreamUnknown: they are paid for."""
+        for datum in self.data:
+            try:
+                yield base64.b64decode(datum.b64_json, validate=True)
+            except binascii.Error:
+                raise UpstreamUnknown(_UNREADABLE) from None
+
+
+class Upstream:
+    """OpenAI, or whatever speaks like it. ``secret(afresh=…)`` brings the key."""
+
+    def __init__(self, secret: Callable[..., UpstreamSecret]) -> None:
+        """Connect on the first call."""
+        self._secret = secret
+        self._client: openai.OpenAI | None = None
+
+    def render(self, request: Request, inputs: Mapping[str, bytes], *, timeout: float) -> Rendered:
+        """Make the one paid call, in at most ``timeout`` seconds. Raises UpstreamFailure.
+
+        ``inputs`` are the bytes of the request's inputs, by their keys.
+        """
+        body = {"model": request.model, "prompt": request.prompt, **request.parameters}
+        if request.operation == "generate":
+            return self._call("/images/generations", body, None, request, timeout)
+        return self._call("/images/edits", body, _files(request, inputs), request, timeout)
+
+    def check(self) -> None:
+        """Ask for the free list of models. Raises UpstreamFailure where the key is refused."""
+        with _translated():
+            self._connected(afresh=True).models.list()
+
+    def _call(
+        self,
+        path: str,
+        body: dict[str, Any],
+        files: list[File] | None,
+        request: Request,
+        timeout: float,
+    ) -> Rendered:
+        headers = {"Content-Type": "multipart/form-data"} if files else {}
+
+        def post(client: openai.OpenAI) -> httpx2.Response:
+            extra = {"safety_identifier": _keyed(client.api_key, request.user)}
+            return client.post(
+                path,
+                body={**body, **(extra if request.user else {})},
+                files=files,
+                options={"headers": headers, "timeout": httpx2.Timeout(timeout, connect=10)},
+                cast_to=httpx2.Response,
+            )
+
+        with _translated():
+            try:
+                response = post(self._connected())
+            except openai.AuthenticationError:
+                response = post(self._connected(afresh=True))
+        try:
+            return Rendered.model_validate(json.loads(response.content))
+        except (ValueError, ValidationError):
+            raise UpstreamUnknown(_UNREADABLE) from None
+
+    def _connected(self, *, afresh: bool = False) -> openai.OpenAI:
+        if self._client is None or afresh:
+            secret = self._secret(afresh=afresh)
+            self._client = openai.OpenAI(
+                api_key=secret.api_key.get_secret_value(),
+                base_url=secret.base_url,
+                organization=secret.organization,
+                project=secret.project,
+                max_retries=0,
+                timeout=30,
+            )
+        return self._client
+
+
+_UNREADABLE = "Upstream answered, but not with images that can be read; it may have been billed."
+
+
+def _files(request: Request, inputs: Mapping[str, bytes]) -> list[File]:
+    """Return the inputs as multipart files, labelled by what the bytes are."""
+    field = "image" if len(request.images) == 1 else "image[]"
+    named = [(field, image) for image in request.images]
+    named += [("mask", request.mask)] if request.mask else []
+    named += [("markup", request.markup)] if request.markup else []
+    return [
+        (name, (f"{index}.{one.kind}", inputs[one.key], CONTENT_TYPES[one.kind]))
+        for index, (name, one) in enumerate(named)
+    ]
+
+
+def _keyed(key: str, pseudonym: str | None) -> str | None:
+    return pseudonym and hmac.new(key.encode(), pseudonym.encode(), hashlib.sha256).hexdigest()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except openai.APIStatusError as error:
+        raise _of_status(error) from None
+    except openai.APIConnectionError as error:
+        raise _of_line(error) from None
+
+
+def _of_line(error: openai.APIConnectionError) -> UpstreamFailure:
+    if isinstance(error.__cause__, _NOT_SENT):
+        return UpstreamBusy("Upstream cannot be reached; nothing was bought.", retry_after=5)
+    return UpstreamUnknown(
+        "The line to upstream was lost, or the wait for it ran out, after the request had left. "
+        "It may have been billed, so it is not repeated by itself: ask again to buy anew."
+    )
+
+
+def _of_status(error: openai.APIStatusError) -> UpstreamFailure:
+    status = error.status_code
+    if error.code in _NEVER or error.type in _NEVER:
+        return _refused(error)
+    if status in _PASSING:
+        return _busy(error)
+    if status == 401:
+        return UpstreamMisconfigured(
+            "Upstream refused the operator's key. Operator: put a valid key in the secret; "
+            "`easel check` tells when it is accepted."
+        )
+    if status >= 500:
+        return UpstreamUnknown(
+            f"A gateway before upstream answered {status}. The call may have been billed, "
+            "so it is not repeated by itself: ask again to buy anew."
+        )
+    return _refused(error)
+
+
+def _refused(error: openai.APIStatusError) -> UpstreamRefused:
+    return UpstreamRefused(
+        _message(error),
+        status=error.status_code,
+        code=error.code or "upstream_error",
+        type=error.type or "invalid_request_error",
+        param=error.param,
+        retry=False,
+    )
+
+
+def _busy(error: openai.APIStatusError) -> UpstreamBusy:
+    wait = _wait(error)
+    if error.status_code == 429:
+        return UpstreamBusy(
+            _message(error),
+            status=429,
+            code="rate_limit_exceeded",
+            type=error.type or "rate_limit_error",
+            retry_after=wait,
+        )
+    if error.status_code == 503:
+        return UpstreamBusy(_message(error), retry_after=wait)
+    return UpstreamBusy(_message(error), status=502, code="upstream_error", retry_after=wait)
+
+
+def _message(error: openai.APIStatusError) -> str:
+    body = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    return str(said or f"Upstream answered {error.status_code}.")
+
+
+def _wait(error: openai.APIStatusError) -> float | None:
+    """Return the seconds upstream asked to wait: in a header, or only in its text."""
+    headers = error.response.headers
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+    found = _WAIT_IN_TEXT.search(_message(error))
+    return float(found[1]) * (0.001 if found[2] == "ms" else 1.0) if found else None

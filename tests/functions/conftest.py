@@ -1,0 +1,122 @@
+"""Each handler in this process: AWS by moto, OpenAI by the stand-in."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.standin import Standin
+from tests import deployment
+
+
+@dataclass
+class Context:
+    """What Lambda hands to a handler."""
+
+    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+    function_name: str = "easel"
+    ends_at: float = field(default_factory=lambda: time.time() + 900)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self.ends_at - time.time()) * 1000)
+
+
+@dataclass
+class Deployed:
+    """A deployment in this process."""
+
+    environ: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch
+    standin: Standin
+
+    def set(self, **variables: str) -> None:
+        """Change the functions' environment, before they are loaded."""
+        for name, value in variables.items():
+            self.monkeypatch.setenv(name, value)
+
+    def handler(self, function: str) -> Callable[[dict[str, Any], Context], Any]:
+        """Return the handler of functions/{function}/app.py, initialised afresh."""
+        name = f"functions.{function}.app"
+        sys.modules.pop(name, None)
+        return importlib.import_module(name).handler
+
+    def event(self, function: str, door: str, **changes: Any) -> dict[str, Any]:
+        """Return events/{function}/{door}.json, with changes at its top level."""
+        path = deployment.ROOT / "events" / function / f"{door}.json"
+        return {**json.loads(path.read_text()), **changes}
+
+    def tenant(self, name: str = "demo", key: str = "easel-local") -> None:
+        """Make a tenant that the functions know."""
+        from easel.aws import clients
+        from easel.aws.tenants import Tenants
+        from easel.tenants import Tenant
+
+        tenants = Tenants(clients.dynamodb(), self.environ["TENANTS_TABLE"])
+        tenants.create(Tenant(name=name), time.time())
+        tenants.add_key(name, key, time.time())
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Take what is in the work queue, as the events Lambda would make of it."""
+        url = self.environ["WORK_QUEUE_URL"]
+        sqs = boto3.client("sqs")
+        got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        for one in got:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        record = self.event("worker", "queue")["Records"][0]
+        return [{"Records": [{**record, "body": one["Body"]}]} for one in got]
+
+    def rows(self, table: str, tenant: str = "demo") -> dict[str, dict[str, Any]]:
+        """Return a tenant's items of the jobs or the ledger table, by sort key."""
+        items = boto3.resource("dynamodb").Table(self.environ[table]).scan()["Items"]
+        return {item["sk"]: item for item in items if item["tenant"] == tenant}
+
+    def object(self, key: str) -> bytes:
+        """Return an object of the bucket."""
+        return boto3.client("s3").get_object(Bucket=self.environ["BUCKET"], Key=key)["Body"].read()
+
+
+@pytest.fixture(scope="session")
+def standin_server() -> Iterator[Standin]:
+    with Standin() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(standin_server: Standin) -> Standin:
+    standin_server.reset()
+    standin_server.rate(None)
+    return standin_server
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch, standin: Standin) -> Iterator[Deployed]:
+    for name, value in {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "POWERTOOLS_METRICS_NAMESPACE": "Easel",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        environ = deployment.create()
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        secret = {"api_key": "sk-standin", "base_url": standin.base_url}
+        boto3.client("secretsmanager").put_secret_value(
+            SecretId=environ["UPSTREAM_SECRET"], SecretString=json.dumps(secret)
+        )
+        yield Deployed(environ, monkeypatch, standin)
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context()

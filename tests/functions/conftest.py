@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ from tests import deployment
 class Context:
     """What Lambda hands to a handler."""
 
-    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     function_name: str = "easel"
     ends_at: float = field(default_factory=lambda: time.time() + 900)
 
@@ -37,6 +38,10 @@ class Deployed:
     environ: dict[str, str]
     monkeypatch: pytest.MonkeyPatch
     standin: Standin
+
+    @property
+    def now(self) -> float:
+        return time.time()
 
     def set(self, **variables: str) -> None:
         """Change the functions' environment, before they are loaded."""

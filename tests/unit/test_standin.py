@@ -4,17 +4,16 @@ import asyncio
 import base64
 import io
 import json
-import os
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
@@ -273,6 +272,8 @@ def test_malformed_json(standin, data):
 
 
 def test_malformed_multipart(standin):
+    broken = form(("prompt", "a cat")).replace(b"a cat", b"\xff")
+    assert posted(standin, "images/edits", broken, "multipart/form-data; boundary=line")[0] == 400
     data = form(("prompt", "a cat"))[:-10]
     for content_type in ("multipart/form-data; boundary=line", "multipart/form-data", "text/plain"):
         assert posted(standin, "images/edits", data, content_type)[0] == 400
@@ -602,8 +603,9 @@ def test_dropped_lines(standin, client, drop, billed, stream):
         response = client.images.generate(prompt="a cat", model=FLARE, stream=stream)
         return list(response) if stream else response
 
-    with pytest.raises((openai.APIConnectionError, httpx2.RemoteProtocolError)):
+    with pytest.raises(openai.APIConnectionError) as caught:
         ask()
+    assert not isinstance(caught.value, openai.APITimeoutError)
     (call,) = standin.calls()
     assert (call["outcome"], call["status"], call["billed"]) == ("dropped", None, billed)
     assert call["finished_at"]
@@ -615,7 +617,7 @@ def test_a_hung_call_is_billed_and_never_answered(standin, client):
     with pytest.raises(openai.APITimeoutError):
         client.with_options(timeout=0.5).images.generate(prompt="a cat", model=FLARE)
     (call,) = standin.calls()
-    assert (call["outcome"], call["billed"]) == ("hung", True)
+    assert (call["outcome"], call["billed"], call["status"]) == ("hung", True, None)
 
 
 def test_a_caller_who_leaves_pays(standin, client):
@@ -692,7 +694,8 @@ def test_another_process_is_steered_alike():
     with Standin() as reserved:
         port = int(reserved.root_url.rpartition(":")[2])
     process = subprocess.Popen(
-        [sys.executable, "-m", "local.standin", "--port", str(port)], env=dict(os.environ)
+        [sys.executable, "-m", "local.standin", "--port", str(port)],
+        cwd=Path(__file__).parents[2],
     )
     try:
         control = Control(f"http://127.0.0.1:{port}")

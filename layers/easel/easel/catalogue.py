@@ -16,11 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .errors import NotFound
-from .models import Model
-from .parameters import Combination, Operation, Parameter
-from .prices import Authoring, OutputTokens, Prices
-from .sizes import Sizes
+from easel.errors import NotFound
+from easel.models import Model
+from easel.parameters import Combination, Operation, Parameter
+from easel.prices import Authoring, OutputTokens, Prices
+from easel.sizes import Sizes
 
 __all__ = ["Catalogue", "Listing", "Model", "Operation"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .errors import InvalidRequest
+from easel.errors import InvalidRequest
 
 type Kind = Literal["png", "jpeg", "webp", "gif", "svg"]
 

@@ -18,7 +18,7 @@ from multipart import (  # type: ignore[import-untyped]  # it ships no types
     PushMultipartParser,
 )
 
-from .errors import InvalidRequest
+from easel.errors import InvalidRequest
 
 MAX_PARTS = 64
 """16 images, a mask, and every parameter there is, several times over."""

@@ -16,8 +16,8 @@ from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from .errors import InvalidRequest
-from .formats import CONTENT_TYPES, Header, Kind, invalid, resize_svg, sniff
+from easel.errors import InvalidRequest
+from easel.formats import CONTENT_TYPES, Header, Kind, invalid, resize_svg, sniff
 
 if TYPE_CHECKING:
     from PIL.Image import Image

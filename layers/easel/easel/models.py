@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import sizes
-from .parameters import Combination, Operation, Parameter
-from .prices import (
+from easel.parameters import Combination, Operation, Parameter
+from easel.prices import (
     PARTIAL_IMAGE_TOKENS,
     PROMPT_OVERHEAD_TOKENS,
     Authoring,
@@ -16,7 +15,7 @@ from .prices import (
     Prices,
     microdollars,
 )
-from .sizes import Size, Sizes
+from easel.sizes import Size, Sizes, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,9 @@ class Model:
             for name, value in parameters.items()
             if value is not None and name not in self.dropped
         }
-        for name in given.keys() & self.parameters.keys():
-            given[name] = self.parameters[name].check(given[name], self.id, operation)
+        for name, value in given.items():
+            if name in self.parameters:
+                given[name] = self.parameters[name].check(value, self.id, operation)
         if "size" in given:
             self.fit(given["size"])
         for combination in self.combinations:
@@ -78,10 +78,10 @@ class Model:
         """Return the most a call can cost, in micro-dollars.
 
         ``parameters`` are the checked ones, ``size`` the one to render; ``input_images`` counts
-        mask and markup too. A size or quality that is omitted, ``auto`` or followed by a parameter
-        of unknown price counts as the model's dearest. A text has at most as many tokens as UTF-8
-        bytes. Every one of n images bills the input again. A GIF's price is unpublished: each
-        frame is held as an image of its own, and the charge settles it.
+        mask and markup too. A size or quality that is omitted or ``auto`` counts as the model's
+        dearest, and so do both beside a parameter of unknown price. A text has at most as many
+        tokens as UTF-8 bytes. Every one of n images bills the input again. A GIF's price is
+        unpublished: each frame is held as an image of its own, and the charge settles it.
         """
         text = len(prompt.encode(errors="surrogatepass")) + PROMPT_OVERHEAD_TOKENS
         cost = (
@@ -109,11 +109,11 @@ class Model:
         if all(self._priced(operation, name) for name in parameters):
             quality, size = self._value(parameters, "quality"), self._value(parameters, "size")
         rendered = self.fit(size)[0]
-        pixels = None if rendered == "auto" else sizes.pixels(rendered)
+        extent = None if rendered == "auto" else pixels(rendered)
         gif = self._value(parameters, "output_format") == "gif"
         frames = self._value(parameters, "frame_count") if gif else 1
         partials = self._value(parameters, "partial_images") * PARTIAL_IMAGE_TOKENS
-        return int(frames * self.tokens.at_most(quality, pixels) + partials)
+        return int(frames * self.tokens.at_most(quality, extent) + partials)
 
     def _priced(self, operation: Operation, name: str) -> bool:
         parameter = self.parameters.get(name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .errors import InvalidRequest
+from easel.errors import InvalidRequest
 
 type Operation = Literal["generate", "edit", "variation"]
 

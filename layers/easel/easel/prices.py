@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, Decimal
 from math import isqrt
 from typing import Any, Self
 
-from .sizes import Size, Sizes
+from easel.sizes import Size, Sizes
 
 PROMPT_OVERHEAD_TOKENS = 6
 """Text tokens billed beside the prompt's own."""
@@ -95,20 +95,25 @@ class Prices:
 
 
 def _split(usage: Mapping[str, Any], side: str) -> tuple[int, int]:
-    total = usage.get(f"{side}_tokens")
-    if total is None:
-        raise ValueError(f"usage without {side}_tokens has no price")
     details = usage.get(f"{side}_tokens_details") or {}
     text = details.get("text_tokens") or 0
-    return text, max(total - text, details.get("image_tokens") or 0)
+    return text, max(_total(usage, side) - text, details.get("image_tokens") or 0)
+
+
+def _total(usage: Mapping[str, Any], side: str) -> int:
+    total = usage.get(f"{side}_tokens")
+    if not isinstance(total, int):
+        raise ValueError(f"usage without {side}_tokens has no price")
+    return total
 
 
 def _cached(usage: Mapping[str, Any], text: int, image: int) -> tuple[int, int]:
     details = usage.get("input_tokens_details") or {}
-    total = details.get("cached_tokens") or 0
     kinds = details.get("cached_tokens_details") or {}
-    cached_text = min(text, kinds.get("text_tokens", total))
-    return cached_text, min(image, kinds.get("image_tokens", total - cached_text))
+    unsaid = 0 if kinds else details.get("cached_tokens") or 0
+    cached_text = min(text, kinds.get("text_tokens") or unsaid)
+    unsaid -= min(unsaid, cached_text)
+    return cached_text, min(image, kinds.get("image_tokens") or unsaid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +130,12 @@ class Authoring:
         return cls(data["tokens"], Decimal(data["text_in"]), Decimal(data["text_out"]))
 
     def charge(self, svg_usage: Mapping[str, Any]) -> Decimal:
-        """Return what OpenAI's svg_usage object costs, in micro-dollars, not rounded."""
-        return (
-            int(svg_usage["input_tokens"]) * self.text_in
-            + int(svg_usage["output_tokens"]) * self.text_out
-        )
+        """Return what OpenAI's svg_usage object costs, in micro-dollars, not rounded.
+
+        Raises ValueError if a total is missing.
+        """
+        text_in, text_out = _total(svg_usage, "input"), _total(svg_usage, "output")
+        return text_in * self.text_in + text_out * self.text_out
 
     def at_most(self) -> Decimal:
         """Return the most that writing one SVG is held to cost."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 from typing import Any, Self
 
-from .errors import InvalidRequest
+from easel.errors import InvalidRequest
 
 type Size = tuple[int, int]
 """Width and height in pixels."""

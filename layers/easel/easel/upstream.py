@@ -143,6 +143,8 @@ class Upstream:
 
     def _connected(self, *, afresh: bool = False) -> openai.OpenAI:
         if self._client is None or afresh:
+            if self._client is not None:
+                self._client.close()
             secret = self._secret(afresh=afresh)
             self._client = openai.OpenAI(
                 api_key=secret.api_key.get_secret_value(),

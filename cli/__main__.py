@@ -1,0 +1,127 @@
+"""`easel`: tenants, their keys, and whether all is well.
+
+A command finds the stack by its outputs and its parts by boto3, in whatever AWS the environment
+leads to: the local stack's where AWS_ENDPOINT_URL is set.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from cli.stack import Failure, Stack, explained
+from easel.aws import clients
+from easel.aws.tenants import Tenants
+from easel.tenants import Tenant, new_key, valid_name
+
+Find = Annotated[Callable[[], Stack], Parameter(parse=False)]
+"""Finds the stack that the options name. Raises Failure."""
+
+app = App(name="easel", help="Operate Easel.", version_flags=[])
+tenants = App(name="tenants", help="Who pays.")
+keys = App(name="keys", help="What speaks for a tenant.")
+app.command(tenants)
+app.command(keys)
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    stack_name: str = "easel",
+    region: str | None = None,
+) -> Any:
+    """Run a command on a stack.
+
+    Parameters
+    ----------
+    stack_name
+        The CloudFormation stack; the local one has the default's name.
+    region
+        Its AWS region, where it is not your default one.
+    """
+    command, bound, ignored = app.parse_args(tokens)
+    finders = dict.fromkeys(ignored, partial(Stack.find, stack_name, region))
+    return command(*bound.args, **bound.kwargs, **finders)
+
+
+@tenants.command
+def create(name: str, /, *, find: Find) -> None:
+    """Make a tenant and print its first key, this once; `easel keys issue` prints others.
+
+    Parameters
+    ----------
+    name
+        1 to 63 lower-case letters, digits and hyphens.
+    """
+    tenant = Tenant(name=valid_name(name))
+    stack = find()
+    _tenants(stack).create(tenant, time.time())
+    _issue(stack, name)
+
+
+@keys.command
+def issue(name: str, /, *, find: Find) -> None:
+    """Print another key of a tenant, this once; those it has stay valid."""
+    _issue(find(), valid_name(name))
+
+
+@app.command
+def check(*, json: Annotated[bool, Parameter(negative=())] = False, find: Find) -> int:
+    """Tell whether the stack is whole and upstream takes its key; exit code 1 if not. Free.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object instead: ok, base_url, checks.
+    """
+    from cli.check import findings
+
+    stack = find()
+    found = []
+    for one in findings(stack):
+        found.append(one)
+        if not json:
+            print(f"{'ok  ' if one.ok else 'FAIL'}  {one.name:<13}  {one.detail}", flush=True)
+    ok = all(one.ok for one in found)
+    if json:
+        checks = [one._asdict() for one in found]
+        print(json_format.dumps({"ok": ok, "base_url": stack.base_url, "checks": checks}, indent=2))
+    else:
+        print(f"\nbase URL  {stack.base_url}\n\n{_CURL.format(stack.base_url)}")
+    return 0 if ok else 1
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Run the command line, then exit. What fails is one line on stderr, and exit code 1."""
+    try:
+        with explained():
+            app.meta(tokens)
+    except Failure as failure:
+        sys.exit(f"easel: {failure}")
+
+
+def _tenants(stack: Stack) -> Tenants:
+    return Tenants(clients.dynamodb(), stack.tenants_table_name)
+
+
+def _issue(stack: Stack, name: str) -> None:
+    """Print a new key alone on stdout, where a pipe can take it, and what to know on stderr."""
+    key = new_key()
+    _tenants(stack).add_key(name, key, time.time())
+    print(f"A key of the tenant {name}, shown only now:", file=sys.stderr)
+    print(key, flush=True)
+    print(f"export OPENAI_BASE_URL={stack.base_url} OPENAI_API_KEY=the-key", file=sys.stderr)
+
+
+_CURL = """\
+curl -L {}/images/generations -H "Authorization: Bearer $OPENAI_API_KEY" \\
+  -H "Content-Type: application/json" -d '{{"prompt": "a red fox in the snow"}}'"""
+
+if __name__ == "__main__":
+    main()

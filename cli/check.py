@@ -1,0 +1,95 @@
+"""Whether a stack's parts are there and upstream takes its key: free, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+from cli.stack import Failure, Stack, explained
+from easel.aws import clients
+from easel.aws.secrets import Secrets, UpstreamSecret
+from easel.errors import UpstreamFailure, UpstreamMisconfigured, UpstreamUnknown
+
+_PUT = (
+    "To set the key, write it to FILE: "
+    "aws secretsmanager put-secret-value --secret-id {} --secret-string file://FILE"
+)
+
+
+class Finding(NamedTuple):
+    """What one check found; of a failure, what to do next too."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def findings(stack: Stack) -> Iterator[Finding]:
+    """Yield one finding per check, as they are made."""
+    for name, probe, resource in (
+        ("upstream key", _key, stack.upstream_secret_arn),
+        ("bucket", _bucket, stack.bucket_name),
+        ("jobs table", _table, stack.jobs_table_name),
+        ("ledger table", _table, stack.ledger_table_name),
+        ("tenants table", _table, stack.tenants_table_name),
+        ("work queue", _queue, stack.work_queue_url),
+        ("inbox queue", _queue, stack.inbox_queue_url),
+    ):
+        yield _found(name, probe, resource)
+
+
+def _found(name: str, probe: Callable[[str], None], resource: str) -> Finding:
+    try:
+        with explained():
+            probe(resource)
+    except Failure as failure:
+        return Finding(name, False, f"{resource}: {failure}")
+    return Finding(name, True, resource)
+
+
+def _bucket(name: str) -> None:
+    clients.s3().head_bucket(Bucket=name)
+
+
+def _table(name: str) -> None:
+    clients.dynamodb().describe_table(TableName=name)
+
+
+def _queue(url: str) -> None:
+    clients.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+
+
+def _key(arn: str) -> None:
+    """Show upstream the key, as a function would."""
+    from easel.upstream import Upstream
+
+    secret = _secret(arn)
+    why: dict[type[UpstreamFailure], str] = {
+        UpstreamMisconfigured: "Upstream refuses the key.",
+        UpstreamUnknown: "Upstream does not answer at the secret's base_url.",
+    }
+    try:
+        Upstream(lambda **_: secret).check()
+    except UpstreamFailure as error:
+        raise Failure(f"{why.get(type(error), error.message)} {_PUT.format(arn)}") from None
+    # Of a page that is no list of models, and of a key that is no header, the SDK makes anything.
+    except Exception as error:
+        raise Failure(
+            f"The key or what upstream answers to it is malformed ({type(error).__name__}): "
+            f"does the secret's base_url end in /v1? {_PUT.format(arn)}"
+        ) from error
+
+
+def _secret(arn: str) -> UpstreamSecret:
+    try:
+        secret = Secrets(clients.secrets(), arn).upstream()
+    except GetParameterError as error:
+        raise Failure(f"{error}. {_PUT.format(arn)}") from None
+    except ValueError:  # which quotes the value
+        raise Failure(
+            f"It holds neither a key nor JSON with an api_key. {_PUT.format(arn)}"
+        ) from None
+    # The SDK would take OPENAI_BASE_URL from the operator's shell, where it may be Easel's own.
+    return secret.model_copy(update={"base_url": secret.base_url or "https://api.openai.com/v1"})

@@ -1,0 +1,333 @@
+"""Image bytes: what they are, what is refused, and other sizes of them."""
+
+from __future__ import annotations
+
+import functools
+import struct
+import subprocess
+import sys
+import zlib
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageSequence
+
+from easel import images
+from easel.errors import InvalidRequest
+from easel.images import CONTENT_TYPES, Header, digest, resize, sniff, verify, verify_mask
+
+PACKAGE = Path(images.__file__).parent.parent
+SIZE = (48, 32)
+KINDS = {
+    "png": ("PNG", "RGB", {}),
+    "png-alpha": ("PNG", "RGBA", {}),
+    "png-palette": ("PNG", "P", {"transparency": 3}),
+    "png-grey": ("PNG", "LA", {}),
+    "png-16bit": ("PNG", "I;16", {}),
+    "jpeg": ("JPEG", "RGB", {}),
+    "jpeg-progressive": ("JPEG", "RGB", {"progressive": True}),
+    "jpeg-cmyk": ("JPEG", "CMYK", {}),
+    "webp": ("WEBP", "RGB", {}),
+    "webp-alpha": ("WEBP", "RGBA", {}),
+    "webp-lossless": ("WEBP", "RGBA", {"lossless": True}),
+    "gif": ("GIF", "P", {}),
+    "gif-alpha": ("GIF", "RGBA", {}),
+}
+ALPHA = {"png-alpha", "png-palette", "png-grey", "webp-alpha", "webp-lossless", "gif-alpha"}
+INPUTS = [name for name in KINDS if not name.startswith("gif")]
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 32"><path d="M0 0"/></svg>'
+
+
+@functools.cache
+def picture(name: str, size: tuple[int, int] = SIZE) -> bytes:
+    kind, mode, options = KINDS[name]
+    image = Image.linear_gradient("L").resize(size)
+    if mode in ("RGBA", "LA"):
+        alpha = Image.linear_gradient("L").resize(size).point(lambda level: 255 * (level > 127))
+        image = Image.merge("LA", (image, alpha)).convert(mode)
+    out = BytesIO()
+    image.convert(mode).save(out, kind, **options)
+    return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """Return a PNG of a few bytes that says it is this large."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    header = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + header + picture("png-alpha")[33:]
+
+
+def refused(data: bytes, param: str = "image") -> str:
+    with pytest.raises(InvalidRequest) as caught:
+        verify(data, param)
+    assert (caught.value.code, caught.value.param) == ("invalid_image_file", param)
+    return caught.value.message
+
+
+# --- What bytes are ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_leading_bytes_tell_kind_dimensions_and_alpha(name: str) -> None:
+    expected = Header(KINDS[name][0].lower(), *SIZE, alpha=name in ALPHA)
+    assert sniff(picture(name)) == expected
+    assert expected.kind in CONTENT_TYPES
+
+
+@pytest.mark.parametrize(
+    ("data", "width", "height"),
+    [
+        (SVG, 48, 32),
+        (b'<?xml version="1.0"?>\n<!-- a > b --><!DOCTYPE svg>\n' + SVG, 48, 32),
+        (b'\xef\xbb\xbf  <svg width="10.4px" height=\'20\' viewBox="0 0 1 1"/>', 10, 20),
+        (b'<svg width="100%" height="100%" viewBox="0,0,640.5,480"/>', 640, 480),
+        (b'<svg data-a=">" stroke-width="9" width="7" height="8">', 7, 8),
+        (b"<svg>", 0, 0),
+        (b'<svg viewBox="odd">', 0, 0),
+    ],
+)
+def test_an_svg_says_its_dimensions_or_not(data: bytes, width: int, height: int) -> None:
+    assert sniff(data) == Header("svg", width, height, alpha=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"plain text",
+        b"%PDF-1.7",
+        b"<html><svg></svg></html>",
+        b"<svgx>",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0",
+        b"\xff\xd8\xff",
+        b"\xff\xd8" + b"\xff" * 10_000,
+        b"GIF89a\1",
+        b"GIF89a\0\0\1\0\0\0\0",
+        b"RIFF\0\0\0\0WEBPVP8X",
+        png_claiming(0, 5),
+    ],
+)
+def test_what_is_no_image_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        sniff(data)
+    assert caught.value.code == "invalid_image_file"
+
+
+def test_a_hostile_svg_is_read_in_linear_time() -> None:
+    for data in (b"<!---->" * 9000, b"<!DOCTYPE x>" * 5000, b"<svg " + b"a='b'" * 12_000):
+        with pytest.raises(InvalidRequest):
+            sniff(data)
+    assert sniff(b"<svg " + b"a " * 30_000 + b">").width == 0
+
+
+def test_a_digest_is_sha256() -> None:
+    assert digest(b"abc") == sha256(b"abc").hexdigest()
+
+
+def test_sniffing_needs_no_pillow() -> None:
+    program = (
+        "import sys; from easel.images import sniff, verify; data = sys.stdin.buffer.read();"
+        "sniff(data); print('PIL' in sys.modules); verify(data, 'image');"
+        "print('PIL.AvifImagePlugin' in sys.modules, 'PIL.TiffImagePlugin' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=picture("webp"),
+        capture_output=True,
+        check=True,
+        cwd=PACKAGE,
+    )
+    assert done.stdout.decode().split() == ["False", "False", "False"]
+
+
+# --- Input images -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_sound_input_image_passes(name: str) -> None:
+    assert verify(picture(name), "image") == sniff(picture(name))
+
+
+@pytest.mark.parametrize("data", [picture("gif"), SVG], ids=["gif", "svg"])
+def test_other_kinds_are_no_input(data: bytes) -> None:
+    assert "send PNG, JPEG or WebP" in refused(data)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_truncated_image_is_refused(name: str) -> None:
+    data = picture(name)
+    for length in range(0, len(data) - 4, max(1, len(data) // 40)):
+        refused(data[:length])
+    refused(data[:-5])
+
+
+def test_a_damaged_png_is_refused() -> None:
+    data = bytearray(picture("png"))
+    data[len(data) // 2] ^= 0x10
+    refused(bytes(data))
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (16_385, 1), (8001, 8000), (2**31 - 1, 1)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    assert f"{size[0]}x{size[1]}" in refused(png_claiming(*size))
+    with pytest.raises(InvalidRequest, match="at most"):
+        resize(png_claiming(*size), 16, 16)
+
+
+def test_dimensions_that_the_pixels_belie_are_refused() -> None:
+    refused(png_claiming(4000, 4000))
+
+
+def test_fifty_megabytes_are_too_many() -> None:
+    assert "50 MB" in refused(picture("png") + bytes(images.MAX_BYTES))
+
+
+def test_a_photograph_is_as_it_is_displayed() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = BytesIO()
+    opened(picture("jpeg")).save(out, "JPEG", exif=exif)
+    assert sniff(out.getvalue()) == Header("jpeg", 48, 32, alpha=False)
+    assert verify(out.getvalue(), "image") == Header("jpeg", 32, 48, alpha=False)
+
+
+@pytest.mark.parametrize("name", ["png-alpha", "png-grey", "png-palette"])
+def test_a_mask_fits_the_first_image(name: str) -> None:
+    first = verify(picture("jpeg"), "image")
+    assert verify_mask(picture(name), first).alpha
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (picture("png"), "alpha"),
+        (picture("webp-alpha"), "PNG"),
+        (picture("png-alpha", (32, 48)), "32x48"),
+        (picture("png-alpha") + bytes(images.MAX_MASK_BYTES), "4 MB"),
+        (picture("png-alpha")[:-30], "truncated"),
+        (b"", "must be"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(data: bytes, hint: str) -> None:
+    first = verify(picture("jpeg"), "image")
+    for param in ("mask", "markup"):
+        with pytest.raises(InvalidRequest, match=hint) as caught:
+            verify_mask(data, first, param)
+        assert (caught.value.code, caught.value.param) == ("invalid_image_file", param)
+
+
+# --- Other sizes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("size", [(16, 16), (97, 31), (1, 1)])
+def test_a_resized_picture_keeps_its_kind_and_alpha(name: str, size: tuple[int, int]) -> None:
+    before = sniff(picture(name))
+    resized = resize(picture(name), *size)
+    after = sniff(resized)
+    assert (after.kind, after.width, after.height) == (before.kind, *size)
+    if name in ALPHA and size != (1, 1):
+        assert opened(resized).has_transparency_data
+    assert opened(resized).size == size
+
+
+def test_resampling_covers_and_crops_without_stretching() -> None:
+    image = Image.new("RGB", (300, 100), "red")
+    image.paste("blue", (100, 0, 200, 100))
+    out = BytesIO()
+    image.save(out, "PNG")
+    middle = opened(resize(out.getvalue(), 50, 50))
+    seen = [middle.getpixel((x, y)) for x in (2, 25, 47) for y in (0, 49)]
+    assert all(red <= 2 and blue >= 253 for red, _, blue in seen)
+
+
+def test_transparent_pixels_do_not_bleed() -> None:
+    image = Image.new("RGBA", (64, 64), (0, 255, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 32, 64))
+    out = BytesIO()
+    image.save(out, "PNG")
+    resized = opened(resize(out.getvalue(), 9, 9))
+    seen = [resized.getpixel((x, 4)) for x in range(9)]
+    assert seen[0] == (255, 0, 0, 255)
+    assert seen[8][3] == 0
+    assert all(green <= 2 for _, green, _, alpha in seen if alpha)
+
+
+def test_a_gif_keeps_its_frames_timing_and_loop() -> None:
+    colours = ["red", "green", "blue"]
+    first, *others = [Image.new("RGB", SIZE, colour) for colour in colours]
+    out = BytesIO()
+    first.save(out, "GIF", save_all=True, append_images=others, duration=[100, 250, 70], loop=0)
+    resized = opened(resize(out.getvalue(), 20, 20))
+    frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(resized)]
+    assert [frame.info["duration"] for frame in frames] == [100, 250, 70]
+    assert [frame.getpixel((9, 9)) for frame in frames] == [(255, 0, 0), (0, 128, 0), (0, 0, 255)]
+    assert resized.info["loop"] == 0
+
+
+@pytest.mark.parametrize(
+    "data", [SVG, b'<svg stroke-width="2" width="48" height="32"><g/></svg>'], ids=["box", "extent"]
+)
+def test_an_svg_is_given_its_size(data: bytes) -> None:
+    resized = resize(data, 20, 10)
+    assert sniff(resized) == Header("svg", 20, 10, alpha=True)
+    assert b'viewBox="0 0 48 32"' in resized
+    assert resized.count(b" width=") == resized.count(b" height=") == 1
+    assert resized[-10:] == data[-10:]
+
+
+def test_a_colour_profile_is_kept() -> None:
+    out = BytesIO()
+    opened(picture("png")).save(out, "PNG", icc_profile=b"a profile")
+    assert opened(resize(out.getvalue(), 20, 10)).info["icc_profile"] == b"a profile"
+
+
+# --- Hostile bytes ----------------------------------------------------------------------------
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    data = bytearray(draw(st.sampled_from([picture(name) for name in KINDS] + [SVG])))
+    for _ in range(draw(st.integers(1, 6))):
+        data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+    return bytes(data[: draw(st.integers(1, len(data)))] if draw(st.booleans()) else data)
+
+
+def survives(data: bytes) -> None:
+    """Let nothing but a header, bytes or an InvalidRequest come out."""
+    for attempt in (
+        lambda: sniff(data),
+        lambda: verify(data, "image"),
+        lambda: verify_mask(data, Header("png", *SIZE, alpha=True)),
+        lambda: resize(data, 20, 10),
+    ):
+        try:
+            assert isinstance(attempt(), Header | bytes)
+        except InvalidRequest as error:
+            assert error.code == "invalid_image_file"  # noqa: PT017 - either outcome is right
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_answered(data: bytes) -> None:
+    survives(data)
+
+
+@given(st.sampled_from([picture(name)[:16] for name in KINDS] + [b"<svg "]), st.binary())
+def test_random_bytes_after_a_signature_are_answered(head: bytes, data: bytes) -> None:
+    survives(head + data)
+
+
+@given(mutated())
+def test_mutated_pictures_are_answered(data: bytes) -> None:
+    survives(data)

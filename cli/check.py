@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-
 from cli.stack import Failure, Stack, explained
 from easel.aws import clients
-from easel.aws.secrets import Secrets, UpstreamSecret
-from easel.errors import UpstreamFailure, UpstreamMisconfigured, UpstreamUnknown
+from easel.aws.secrets import Secrets
+from easel.errors import UpstreamFailure
 
 _PUT = (
     "To set the key, write it to FILE: "
@@ -65,31 +63,7 @@ def _key(arn: str) -> None:
     """Show upstream the key, as a function would."""
     from easel.upstream import Upstream
 
-    secret = _secret(arn)
-    why: dict[type[UpstreamFailure], str] = {
-        UpstreamMisconfigured: "Upstream refuses the key.",
-        UpstreamUnknown: "Upstream does not answer at the secret's base_url.",
-    }
     try:
-        Upstream(lambda **_: secret).check()
+        Upstream(Secrets(clients.secrets(), arn).upstream).check()
     except UpstreamFailure as error:
-        raise Failure(f"{why.get(type(error), error.message)} {_PUT.format(arn)}") from None
-    # Of a page that is no list of models, and of a key that is no header, the SDK makes anything.
-    except Exception as error:
-        raise Failure(
-            f"The key or what upstream answers to it is malformed ({type(error).__name__}): "
-            f"does the secret's base_url end in /v1? {_PUT.format(arn)}"
-        ) from error
-
-
-def _secret(arn: str) -> UpstreamSecret:
-    try:
-        secret = Secrets(clients.secrets(), arn).upstream()
-    except GetParameterError as error:
-        raise Failure(f"{error}. {_PUT.format(arn)}") from None
-    except ValueError:  # which quotes the value
-        raise Failure(
-            f"It holds neither a key nor JSON with an api_key. {_PUT.format(arn)}"
-        ) from None
-    # The SDK would take OPENAI_BASE_URL from the operator's shell, where it may be Easel's own.
-    return secret.model_copy(update={"base_url": secret.base_url or "https://api.openai.com/v1"})
+        raise Failure(f"{error.message} {_PUT.format(arn)}") from None

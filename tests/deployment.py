@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import boto3
-import yaml
 
-ROOT = Path(__file__).parents[1]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags."""
-
-
-def _short(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-        if suffix == "GetAtt":
-            value = value.split(".", 1)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    return {name: value}
-
-
-_Loader.add_multi_constructor("!", _short)
+from local.template import load
 
 
 @cache
 def template() -> dict[str, Any]:
     """Return template.yaml as data."""
-    return yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # a SafeLoader
+    return load()
 
 
 def resource(name: str) -> dict[str, Any]:

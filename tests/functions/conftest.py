@@ -16,6 +16,7 @@ import pytest
 from moto import mock_aws
 
 from local.standin import Standin
+from local.template import ROOT
 from tests import deployment
 
 
@@ -56,7 +57,7 @@ class Deployed:
 
     def event(self, function: str, door: str, **changes: Any) -> dict[str, Any]:
         """Return events/{function}/{door}.json, with changes at its top level."""
-        path = deployment.ROOT / "events" / function / f"{door}.json"
+        path = ROOT / "events" / function / f"{door}.json"
         return {**json.loads(path.read_text()), **changes}
 
     def tenant(self, name: str = "demo", key: str = "easel-local") -> None:

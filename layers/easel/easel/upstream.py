@@ -53,6 +53,8 @@ _NEVER = {
 }
 _PASSING = {408, 409, 429, 500, 503}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+_OPENAI = "https://api.openai.com/v1"
 _WAIT_IN_TEXT = re.compile(r"try again (?:after|in) ([0-9.]+) ?(ms|s)")
 
 
@@ -109,7 +111,15 @@ class Upstream:
     def check(self) -> None:
         """Ask for the free list of models. Raises UpstreamFailure where the key is refused."""
         with _translated():
-            self._connected(afresh=True).models.list()
+            response = self._connected(afresh=True).get("/models", cast_to=httpx2.Response)
+        try:
+            models = response.json()["data"]
+        except (ValueError, LookupError, TypeError):
+            models = None
+        if not isinstance(models, list):
+            raise UpstreamMisconfigured(
+                "Upstream answers, but not as OpenAI does. Operator: check base_url in the secret."
+            )
 
     def _call(
         self,
@@ -148,7 +158,8 @@ class Upstream:
             secret = self._secret(afresh=afresh)
             self._client = openai.OpenAI(
                 api_key=secret.api_key.get_secret_value(),
-                base_url=secret.base_url,
+                # Explicit: the SDK would else take OPENAI_BASE_URL, perhaps Easel's own.
+                base_url=secret.base_url or _OPENAI,
                 organization=secret.organization,
                 project=secret.project,
                 max_retries=0,
@@ -189,6 +200,10 @@ def _translated() -> Iterator[None]:
 def _of_line(error: openai.APIConnectionError) -> UpstreamFailure:
     if isinstance(error.__cause__, _NOT_SENT):
         return UpstreamBusy("Upstream cannot be reached; nothing was bought.", retry_after=5)
+    if isinstance(error.__cause__, _NEVER_SENT):
+        return UpstreamMisconfigured(
+            "Upstream's address cannot be called. Operator: check base_url in the secret."
+        )
     return UpstreamUnknown(
         "The line to upstream was lost, or the wait for it ran out, after the request had left. "
         "It may have been billed, so it is not repeated by itself: ask again to buy anew."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from pydantic import BaseModel, ConfigDict, SecretStr
+from aws_lambda_powertools.utilities.parameters import GetParameterError, SecretsProvider
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+
+from easel.errors import UpstreamMisconfigured
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -24,6 +26,14 @@ class UpstreamSecret(BaseModel):
     organization: str | None = None
     project: str | None = None
 
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value().strip()
+        if not text.isascii() or not text.isprintable() or not text:
+            raise ValueError("not a key")
+        return SecretStr(text)
+
 
 class Secrets:
     """Reads the upstream secret; kept for five minutes per container."""
@@ -34,9 +44,23 @@ class Secrets:
         self._name = name
 
     def upstream(self, *, afresh: bool = False) -> UpstreamSecret:
-        """Return the secret: a plain key, or JSON with api_key, base_url, organization, project."""
-        value: Any = self._provider.get(self._name, max_age=_MAX_AGE_SECONDS, force_fetch=afresh)
+        """Return the secret: a plain key, or JSON with api_key, base_url, organization, project.
+
+        Raises UpstreamMisconfigured where it cannot be read, or holds neither.
+        """
+        try:
+            value = self._provider.get(self._name, max_age=_MAX_AGE_SECONDS, force_fetch=afresh)
+        except GetParameterError:
+            raise UpstreamMisconfigured(
+                "The secret with the upstream key cannot be read. Operator: put a value in it, "
+                "and let the function's role read it."
+            ) from None
         text = str(value).strip()
-        if text.startswith("{"):
-            return UpstreamSecret.model_validate(json.loads(text))
-        return UpstreamSecret(api_key=SecretStr(text))
+        try:
+            fields = json.loads(text) if text.startswith("{") else {"api_key": text}
+            return UpstreamSecret.model_validate(fields)
+        except ValueError:
+            raise UpstreamMisconfigured(
+                "The upstream secret holds no key. Operator: put a plain OpenAI key in it, "
+                "or JSON with api_key."
+            ) from None

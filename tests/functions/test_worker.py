@@ -10,18 +10,18 @@ import pytest
 from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.doors import queue
+from easel.doors.calls import tenancy
+from easel.inputs import Inputs
 from easel.jobs import Answer, Identity, Job, LeaseLost
-from easel.requests import Inputs
 from tests.functions.conftest import Context, Deployed
 
 
 def opened(easel: Easel, prompt: str = "a cat", **fields: Any) -> Job:
     asked = easel.reader.read(
         "generate",
-        "demo",
+        tenancy(easel, "demo"),
         {"prompt": prompt, **fields},
         Inputs(),
-        fetch=lambda _: b"",
         today=easel.lifecycle.today(),
     )
     return easel.lifecycle.open("demo", asked.request, asked.uploads, Identity())

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from easel.prices import Authoring, OutputTokens, Prices
 from easel.sizes import Sizes
 
 __all__ = ["Catalogue", "Listing", "Model", "Operation"]
+
+WARNING = timedelta(days=30)
+"""How long before a model's end its callers are told."""
 
 _NESTED = re.compile(r"(\w+)\[(\w+)\](?:\[(\w+)\])?")
 
@@ -99,6 +102,13 @@ class Catalogue:
         if known == resolved:
             return entry.model
         return replace(entry.model, dropped=self._entries[known].takes - entry.takes)
+
+    def end(self, name: str, today: date) -> date | None:
+        """Return when the model of this name ends, or ended, if that is near or past."""
+        entry = self._entries.get(self._aliases.get(name, name))
+        if entry is None or entry.shutdown_date is None or today < entry.shutdown_date - WARNING:
+            return None
+        return entry.shutdown_date
 
     def model(self, model_id: str) -> Model:
         """Return the model of an id that was resolved before. Raises KeyError."""

@@ -16,7 +16,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from easel.errors import Conflict, EaselError
-from easel.requests import Image, Request
+from easel.inputs import Image
+from easel.requests import Request
 from easel.tenants import day, month
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]

@@ -70,20 +70,23 @@ class Lifecycle:
 
         Raises Conflict where an idempotency key comes back with another request.
         """
-        fingerprint = request.fingerprint()
-        key = identity.idempotency_key
-        pointer = f"key#{digest(key)}" if key else f"same#{fingerprint}"
+        pointer = _pointer(request, identity)
         hold = request.ceiling(self.catalogue)
         for upload, data in uploads.items():
             self.bucket.put(upload, data, CONTENT_TYPES[request.kind_of(upload)])
         while True:
-            known = self._pointed(tenant, pointer, fingerprint, identity)
+            known = self._pointed(tenant, pointer, request, identity)
             if isinstance(known, Job):
                 return known
             job = Job.new(tenant, request, hold=hold, now=self.clock(), reply_to=reply_to)
             if self.ledger.open(job, pointer, stale=known):
                 self._nudge(job)
                 return job
+
+    def repeated(self, tenant: str, request: Request, identity: Identity) -> Job | None:
+        """Return the job the call would repeat, having done nothing. Raises Conflict."""
+        known = self._pointed(tenant, _pointer(request, identity), request, identity)
+        return known if isinstance(known, Job) else None
 
     def wait(self, job: Job, until: float) -> Job:
         """Return the job when it is done, or as it is at Unix time ``until``."""
@@ -123,13 +126,13 @@ class Lifecycle:
         return count
 
     def _pointed(
-        self, tenant: str, sk: str, fingerprint: str, identity: Identity
+        self, tenant: str, sk: str, request: Request, identity: Identity
     ) -> Job | str | None:
         """Return the job this call is, or the id of the stale one its pointer names, or None."""
         pointer = self.ledger.pointer(tenant, sk)
         if pointer is None:
             return None
-        if pointer.fingerprint != fingerprint:
+        if pointer.fingerprint != request.fingerprint():
             raise Conflict(
                 "This Idempotency-Key was used for another request; use a new one.",
                 code="idempotency_key_reused",
@@ -144,3 +147,9 @@ class Lifecycle:
         """Ask a worker to look at the job. A message that is lost is sent again by the sweep."""
         if self.queue is not None:
             self.queue.send(job.tenant, job.id)
+
+
+def _pointer(request: Request, identity: Identity) -> str:
+    """Return where the ledger remembers which job this call was."""
+    key = identity.idempotency_key
+    return f"key#{digest(key)}" if key else f"same#{request.fingerprint()}"

@@ -5,27 +5,24 @@ Names are OpenAI's (``openai.types.image_generate_params`` and ``image_edit_para
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from easel.catalogue import Catalogue, Model
 from easel.errors import InvalidRequest
-from easel.images import Header, Kind, digest, verify, verify_mask
+from easel.images import Kind
+from easel.inputs import MAX_IMAGES, Fetch, Image, Inputs, Reference, checked
+from easel.prompt import Parts, Prompt
 from easel.settings import Settings
 
 Operation = Literal["generate", "edit", "variation"]
 ResponseFormat = Literal["url", "b64_json"]
-
-MAX_IMAGES = 16
-"""Input images of one edit (``image_edit_params``)."""
 
 MAX_PROMPT = 32_000
 """Characters (``image_generate_params``)."""
@@ -39,31 +36,6 @@ VARIATION_PROMPT = (
 """Upstream's variations endpoint accepts no requests any more; its advice is an edit."""
 
 
-class Image(BaseModel):
-    """Image bytes at rest in S3, given or made. Width and height in pixels."""
-
-    model_config = ConfigDict(frozen=True)
-
-    key: str
-    kind: Kind
-    width: int
-    height: int
-    bytes: int
-    sha256: str
-
-
-def described(data: bytes, header: Header, key: str) -> Image:
-    """Return what is known of the bytes that are stored under the key."""
-    return Image(
-        key=key,
-        kind=header.kind,
-        width=header.width,
-        height=header.height,
-        bytes=len(data),
-        sha256=digest(data),
-    )
-
-
 class Request(BaseModel):
     """What arrived, validated: all that changes the picture or its price."""
 
@@ -72,6 +44,8 @@ class Request(BaseModel):
     operation: Operation
     model: str
     prompt: str
+    parts: Parts | None = None
+    """What the prompt was composed of, for later changes."""
     parameters: dict[str, Any]
     """Checked against the catalogue, and sent upstream as they are."""
     resample: tuple[int, int] | None = None
@@ -99,11 +73,30 @@ class Request(BaseModel):
 
     def fingerprint(self) -> str:
         """Return what two calls share when they ask for the same picture."""
-        fields = self.model_dump(mode="json", exclude={"user", "images", "mask", "markup"})
+        seen = {"operation", "model", "prompt", "parameters", "resample"}
+        fields = self.model_dump(mode="json", include=seen)
         fields["inputs"] = [
             image and image.sha256 for image in (*self.images, self.mask, self.markup)
         ]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+class Delivery(BaseModel):
+    """How a caller wants its answer: the caller's business, not the job's.
+
+    ``model`` is the name the caller used, for what is to be said of its end.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    response_format: ResponseFormat | None = None
+    stream: bool = False
+    model: str | None = None
+
+    def query(self) -> dict[str, str]:
+        """Return what ``Location`` carries of it."""
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return {name: str(value).lower() for name, value in fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +105,9 @@ class Asked:
 
     request: Request
     uploads: Mapping[str, bytes]
-    response_format: ResponseFormat | None
-
-
-class Reference(BaseModel):
-    """An input image of a JSON edit: a data URL, or the id of one of the tenant's images."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    image_url: str | None = None
-    file_id: str | None = None
+    delivery: Delivery
+    quote: bool = False
+    """Whether the caller only wants to know the price."""
 
 
 class Wire(BaseModel):
@@ -129,28 +115,36 @@ class Wire(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    prompt: str | None = Field(default=None, max_length=MAX_PROMPT)
+    prompt: Any = None
     model: str | None = None
     response_format: ResponseFormat | None = None
+    style: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    stream: Literal[False] | None = None
+    stream: bool | None = None
+    partial_images: int | None = None
+    quote: bool | None = None
     images: list[Reference] | None = None
     mask: Reference | None = None
     markup: Reference | None = None
 
+    def references(self) -> dict[str, list[Reference]]:
+        """Return the input images that are referred to, by parameter."""
+        named = {"images": self.images, "mask": self.mask, "markup": self.markup}
+        return {
+            param: given if isinstance(given, list) else [given]
+            for param, given in named.items()
+            if given
+        }
+
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """The bytes of a call's input images."""
+class Tenancy:
+    """What a call may refer to: the tenant's images by ``file_id``, its jobs' prompts by id."""
 
-    images: tuple[bytes, ...] = ()
-    mask: bytes | None = None
-    markup: bytes | None = None
-
-
-Fetch = Callable[[str], bytes]
-"""Reads one of the tenant's images by ``file_id``; raises NotFound."""
+    name: str
+    fetch: Fetch
+    earlier: Callable[[str], Prompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,40 +157,48 @@ class Reader:
     def read(
         self,
         operation: Operation,
-        tenant: str,
+        tenancy: Tenancy,
         fields: Mapping[str, Any],
         inputs: Inputs,
         *,
-        fetch: Fetch,
         today: date,
     ) -> Asked:
         """Return the call understood. Raises InvalidRequest or NotFound before anything is held."""
         wire = _validated(fields)
+        named = wire.model or self.settings.default_model
+        model = self.catalogue.resolve(named, today)
+        prompt = _prompt(wire, operation, tenancy)
         if operation != "generate":
-            inputs = _resolved(wire, inputs, operation, fetch)
-        model = self.catalogue.resolve(wire.model or self.settings.default_model, today)
-        prompt = _prompt(wire, operation)
+            most = 1 if operation == "variation" else MAX_IMAGES
+            inputs = inputs.joined(wire.references(), tenancy.fetch, most=most)
         parameters, resample = self._parameters(model, operation, wire, inputs)
-        stored, uploads = _stored(inputs, tenant)
+        stored = checked(inputs, tenancy.name)
         request = Request(
             operation=operation,
             model=model.id,
-            prompt=prompt,
+            prompt=prompt.text,
+            parts=prompt.parts,
             parameters=parameters,
             resample=resample,
             images=stored.images,
             mask=stored.mask,
             markup=stored.markup,
-            user=_pseudonym(tenant, wire.safety_identifier or wire.user),
+            user=_pseudonym(tenancy.name, wire.safety_identifier or wire.user),
         )
-        return Asked(request, uploads, wire.response_format)
+        delivery = Delivery(
+            response_format=wire.response_format, stream=bool(wire.stream), model=wire.model
+        )
+        return Asked(request, stored.uploads, delivery, bool(wire.quote))
 
     def of_texts(self, texts: Mapping[str, str]) -> dict[str, Any]:
         """Return a form's texts as fields, converted by what the catalogue says of each."""
-        return {
-            name: _BOOLEANS.get(value, value) if name == "stream" else value
-            for name, value in self.catalogue.from_text(texts).items()
-        }
+        fields = self.catalogue.from_text(texts)
+        for name in ("stream", "quote"):
+            if name in fields:
+                fields[name] = _BOOLEANS.get(fields[name], fields[name])
+        if "prompt" in fields:
+            fields["prompt"] = _parts_in(fields["prompt"])
+        return fields
 
     def known(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are parameters, and not something of the caller's own."""
@@ -210,10 +212,16 @@ class Reader:
         given = dict(wire.model_extra or {})
         if given.get("quality") is None:
             given["quality"] = self.settings.default_quality
-        files = {"mask": inputs.mask, "markup": inputs.markup}
-        given = model.check(operation, {**given, **files})
+        ours = {
+            "mask": inputs.mask,
+            "markup": inputs.markup,
+            # Accepted, and for now not bought: the answer is one event per finished image.
+            "partial_images": wire.partial_images,
+        }
+        given = model.check(operation, {**given, **ours})
         size, resample = model.fit(given.get("size", "auto"))
-        return {**_without(given, files), "size": size}, resample
+        kept = {name: value for name, value in given.items() if name not in ours}
+        return {**kept, "size": size}, resample
 
 
 def _validated(fields: Mapping[str, Any]) -> Wire:
@@ -225,84 +233,34 @@ def _validated(fields: Mapping[str, Any]) -> Wire:
         raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
 
 
-def _prompt(wire: Wire, operation: Operation) -> str:
-    if wire.prompt and wire.prompt.strip():
-        return wire.prompt
-    if operation == "variation":
-        return VARIATION_PROMPT
-    raise InvalidRequest(
-        "Missing required parameter: 'prompt'. Say in words what the picture should show.",
-        code="missing_required_parameter",
-        param="prompt",
-    )
-
-
-def _resolved(wire: Wire, inputs: Inputs, operation: Operation, fetch: Fetch) -> Inputs:
-    """Return the inputs with every reference of a JSON edit replaced by its bytes."""
-    count = len(inputs.images) + len(wire.images or ())
-    if count == 0:
+def _prompt(wire: Wire, operation: Operation, tenancy: Tenancy) -> Prompt:
+    prompt = Prompt.read(wire.prompt, tenancy.earlier)
+    if prompt is None and operation == "variation":
+        prompt = Prompt(text=VARIATION_PROMPT)
+    if prompt is None:
         raise InvalidRequest(
-            "Missing required parameter: 'image'. Send one as a multipart file, "
-            "or 'images' with data URLs in JSON.",
+            "Missing required parameter: 'prompt'. Say in words what the picture should show.",
             code="missing_required_parameter",
-            param="image",
+            param="prompt",
         )
-    most = 1 if operation == "variation" else MAX_IMAGES
-    if count > most:
-        raise InvalidRequest(f"At most {most} image(s); {count} were sent.", param="image")
-    return Inputs(
-        images=inputs.images + tuple(_bytes(one, "images", fetch) for one in wire.images or ()),
-        mask=_bytes(wire.mask, "mask", fetch) if wire.mask else inputs.mask,
-        markup=_bytes(wire.markup, "markup", fetch) if wire.markup else inputs.markup,
-    )
-
-
-def _bytes(reference: Reference, param: str, fetch: Fetch) -> bytes:
-    if reference.file_id is not None:
-        return fetch(reference.file_id)
-    head, _, body = (reference.image_url or "").partition(",")
-    if not (head.startswith("data:") and head.endswith(";base64")):
+    prompt = prompt.styled(wire.style)
+    if len(prompt.text) > MAX_PROMPT:
         raise InvalidRequest(
-            f"Invalid {param!r}: give a 'file_id', or an 'image_url' that is a base64 data URL. "
-            "Remote URLs are not fetched.",
-            param=param,
+            f"'prompt' has {len(prompt.text)} characters; at most {MAX_PROMPT} are taken.",
+            param="prompt",
         )
+    return prompt
+
+
+def _parts_in(text: Any) -> Any:
+    """Return the parts a form's prompt consists of, if it is a JSON object of them."""
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
+        return text
     try:
-        return base64.b64decode(body, validate=True)
-    except binascii.Error:
-        raise InvalidRequest(
-            f"Invalid {param!r}: the data URL is not base64.", param=param
-        ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    images: tuple[Image, ...]
-    mask: Image | None
-    markup: Image | None
-
-
-def _stored(inputs: Inputs, tenant: str) -> tuple[_Stored, dict[str, bytes]]:
-    """Check every input, and give each the key of its content."""
-    uploads: dict[str, bytes] = {}
-
-    def place(data: bytes, header: Header) -> Image:
-        image = described(data, header, f"inputs/{tenant}/{digest(data)}")
-        uploads[image.key] = data
-        return image
-
-    headers = [verify(data, "image") for data in inputs.images]
-    mask, markup = inputs.mask, inputs.markup
-    stored = _Stored(
-        images=tuple(map(place, inputs.images, headers)),
-        mask=place(mask, verify_mask(mask, headers[0])) if mask is not None else None,
-        markup=place(markup, verify(markup, "markup")) if markup is not None else None,
-    )
-    return stored, uploads
-
-
-def _without(fields: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in names}
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return parts if isinstance(parts, dict) and parts.keys() & {"subject", "from"} else text
 
 
 def _pseudonym(tenant: str, user: str | None) -> str | None:

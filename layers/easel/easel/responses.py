@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from easel.inputs import Image
 from easel.jobs import Job
-from easel.requests import Image, ResponseFormat
+from easel.requests import Delivery, Request, ResponseFormat
 
 LARGEST_ANSWER = 5_500_000
 """Bytes of JSON that pass through Lambda's 6 MB with its own framing."""
@@ -32,16 +33,67 @@ def cost_usd(micro_dollars: int) -> float:
     return round(micro_dollars / 1_000_000, 6)
 
 
-def answer_bytes(job: Job, response_format: ResponseFormat | None) -> int:
+def answer_bytes(job: Job, delivery: Delivery) -> int:
     """Return about how many bytes the job's answer has on the wire."""
-    inline = 0 if response_format == "url" else sum(i.bytes for i in _images(job)) * 4 // 3
-    return inline + 4_000 * len(_images(job)) + 4 * len(job.request.prompt)
+    inline = delivery.stream or delivery.response_format != "url"
+    encoded = sum(i.bytes for i in _images(job)) * 4 // 3 if inline else 0
+    # In JSON a character of the prompt is at most twelve bytes, an escaped surrogate pair.
+    return encoded + 4_000 * len(_images(job)) + 12 * len(job.request.prompt)
 
 
-def images_response(
+def content_type(delivery: Delivery) -> str:
+    """Return what the answer is, in HTTP's words."""
+    return "text/event-stream" if delivery.stream else "application/json"
+
+
+def answer(job: Job, links: Links, delivery: Delivery) -> Iterator[str]:
+    """Yield the answer as the caller wants it, no more than one image in memory at a time."""
+    if delivery.stream:
+        return _events(job, links)
+    return _images_response(job, links, delivery.response_format)
+
+
+def quote(request: Request, ceiling: int, repeats: Job | None) -> dict[str, Any]:
+    """Return what a request would do: buy at this ceiling, or repeat a job for nothing."""
+    return {
+        "object": "image.quote",
+        "operation": request.operation,
+        "model": request.model,
+        "prompt": request.prompt,
+        "would": "repeat" if repeats else "buy",
+        "job": repeats and repeats.id,
+        "cost_usd": 0.0 if repeats else cost_usd(ceiling),
+    }
+
+
+def _events(job: Job, links: Links) -> Iterator[str]:
+    """Yield OpenAI's completed events, one per image; the last carries the usage of all."""
+    head = _head(job)
+    kind = "image_generation" if job.request.operation == "generate" else "image_edit"
+    last = len(_images(job)) - 1
+    for index, image in enumerate(_images(job)):
+        event = {
+            "type": f"{kind}.completed",
+            "created_at": head["created"],
+            **{name: head.get(name) for name in ("size", "quality", "background", "output_format")},
+            "usage": head.get("usage") if index == last else _NO_USAGE,
+            **{name: head[name] for name in ("id", "model", "cost_usd")},
+            **_datum(job, index, image, links, None),
+        }
+        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+
+
+_NO_USAGE = {
+    "input_tokens": 0,
+    "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+    "output_tokens": 0,
+    "total_tokens": 0,
+}
+
+
+def _images_response(
     job: Job, links: Links, response_format: ResponseFormat | None
 ) -> Iterator[str]:
-    """Yield the job's ImagesResponse as JSON, no more than one image in memory at a time."""
     head = json.dumps(_head(job))
     yield head[:-1] + ', "data": ['
     for index, image in enumerate(_images(job)):

@@ -29,8 +29,8 @@ from easel.errors import (
     UpstreamFailure,
     UpstreamUnknown,
 )
+from easel.inputs import Image, described
 from easel.jobs import LEASE_SECONDS, Answer, Job, LeaseLost
-from easel.requests import Image, described
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket

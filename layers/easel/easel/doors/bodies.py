@@ -7,7 +7,8 @@ from typing import Any
 
 from easel import forms
 from easel.errors import InvalidRequest
-from easel.requests import Inputs, Reader
+from easel.inputs import Inputs
+from easel.requests import Reader
 
 
 def parse(reader: Reader, body: bytes, content_type: str) -> tuple[dict[str, Any], Inputs]:

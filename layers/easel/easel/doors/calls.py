@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime, time
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from easel.catalogue import WARNING
 from easel.doors import bodies
 from easel.doors.https import Call, Reply
 from easel.errors import Gone, InvalidRequest, Overloaded
-from easel.jobs import Job
-from easel.requests import Operation, ResponseFormat
-from easel.responses import LARGEST_ANSWER, Links, answer_bytes, images_response, job_object
+from easel.jobs import Identity, Job
+from easel.prompt import Prompt
+from easel.requests import Asked, Delivery, Operation, Tenancy
+from easel.responses import (
+    LARGEST_ANSWER,
+    Links,
+    answer,
+    answer_bytes,
+    content_type,
+    job_object,
+    quote,
+)
 
 if TYPE_CHECKING:
     from easel.bootstrap import Easel
@@ -25,19 +37,15 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     until = _deadline(easel, call, ends_at)
     fields, inputs = bodies.parse(easel.reader, call.body, call.header("content-type"))
     tenant = call.tenant.name
-    asked = easel.reader.read(
-        operation,
-        tenant,
-        fields,
-        inputs,
-        fetch=lambda file_id: fetch(easel, tenant, file_id),
-        today=easel.lifecycle.today(),
-    )
+    today = easel.lifecycle.today()
+    asked = easel.reader.read(operation, tenancy(easel, tenant), fields, inputs, today=today)
+    if asked.quote:
+        return Reply(200, quoted(easel, tenant, asked, call.identity))
     job = easel.lifecycle.open(tenant, asked.request, asked.uploads, call.identity)
     if call.preference("respond-async") is not None:
-        return _accepted(easel, call, job, asked.response_format)
+        return _accepted(easel, call, job, asked.delivery)
     job = easel.lifecycle.wait(job, until)
-    return _finished(easel, call, job, asked.response_format, hop=0)
+    return _finished(easel, call, job, asked.delivery, hop=0)
 
 
 def result(easel: Easel, call: Call, ends_at: float) -> Reply:
@@ -45,7 +53,7 @@ def result(easel: Easel, call: Call, ends_at: float) -> Reply:
     hop = _hop(call)
     job = easel.lifecycle.find(call.tenant.name, call.event.path_parameters["id"])
     job = easel.lifecycle.wait(job, _deadline(easel, call, ends_at))
-    return _finished(easel, call, job, call.response_format(), hop)
+    return _finished(easel, call, job, call.delivery(), hop)
 
 
 def show(easel: Easel, call: Call) -> Reply:
@@ -64,13 +72,29 @@ def links(easel: Easel) -> Links:
     )
 
 
-def fetch(easel: Easel, tenant: str, file_id: str) -> bytes:
+def tenancy(easel: Easel, tenant: str) -> Tenancy:
+    """Return what the tenant's calls may refer to."""
+
+    def earlier(job_id: str) -> Prompt:
+        request = easel.lifecycle.find(tenant, job_id).request
+        return Prompt(text=request.prompt, parts=request.parts)
+
+    return Tenancy(tenant, lambda file_id: _fetch(easel, tenant, file_id), earlier)
+
+
+def quoted(easel: Easel, tenant: str, asked: Asked, identity: Identity) -> dict[str, Any]:
+    """Return what the call would do, having done nothing."""
+    repeats = easel.lifecycle.repeated(tenant, asked.request, identity)
+    return quote(asked.request, asked.request.ceiling(easel.catalogue), repeats)
+
+
+def _fetch(easel: Easel, tenant: str, file_id: str) -> bytes:
     """Return the bytes of ``{job id}/{index}``, one of the tenant's own images.
 
     Raises InvalidRequest for an id of another form, NotFound, or Gone.
     """
     job_id, _, index = file_id.partition("/")
-    if not index.isdecimal():
+    if not (index.isascii() and index.isdecimal() and len(index) < 3):
         raise InvalidRequest("A 'file_id' is '{job id}/{index of the image}'.", param="file_id")
     job = easel.lifecycle.find(tenant, job_id)
     made = job.answer.images if job.answer else ()
@@ -90,48 +114,58 @@ def _deadline(easel: Easel, call: Call, ends_at: float) -> float:
     return min(ends_at, call.deadline(easel.clock(), settings.wait_seconds, integration))
 
 
-def _finished(
-    easel: Easel, call: Call, job: Job, response_format: ResponseFormat | None, hop: int
-) -> Reply:
+def _finished(easel: Easel, call: Call, job: Job, delivery: Delivery, hop: int) -> Reply:
     if job.open:
-        return _elsewhere(easel, call, job, response_format, hop)
+        return _elsewhere(easel, call, job, delivery, hop)
     job.raise_error()
-    if answer_bytes(job, response_format) > LARGEST_ANSWER:
-        return Reply(303, "", {"location": _composed(easel, job, response_format)})
+    headers = {"content-type": content_type(delivery), **_ending(easel, delivery)}
     try:
-        return Reply(200, "".join(images_response(job, links(easel), response_format)))
+        if answer_bytes(job, delivery) > LARGEST_ANSWER:
+            return Reply(303, "", {"location": _composed(easel, job, delivery)})
+        return Reply(200, "".join(answer(job, links(easel), delivery)), headers)
     except KeyError:
         raise Gone(f"The images of {job.id} are not kept any longer.") from None
 
 
-def _elsewhere(
-    easel: Easel, call: Call, job: Job, response_format: ResponseFormat | None, hop: int
-) -> Reply:
+def _ending(easel: Easel, delivery: Delivery) -> dict[str, str]:
+    """Return the headers of a model that ends (RFC 9745, RFC 8594), or has ended."""
+    today = easel.lifecycle.today()
+    end = easel.catalogue.end(delivery.model, today) if delivery.model else None
+    if end is None:
+        return {}
+    sunset = datetime.combine(end, time(), UTC)
+    warned = sunset - WARNING
+    return {
+        "deprecation": f"@{int(warned.timestamp())}",
+        "sunset": format_datetime(sunset, usegmt=True),
+    }
+
+
+def _elsewhere(easel: Easel, call: Call, job: Job, delivery: Delivery, hop: int) -> Reply:
     if hop >= MOST_HOPS:
         raise Overloaded(
             f"{job.id} is still at work. Ask again: the same request meets the same job.",
             retry_after=1,
         )
-    location = _location(call, job, response_format, hop=hop + 1)
+    location = _location(call, job, delivery, hop=hop + 1)
     return Reply(303, job_object(job, links(easel)), {"location": location})
 
 
-def _accepted(easel: Easel, call: Call, job: Job, response_format: ResponseFormat | None) -> Reply:
+def _accepted(easel: Easel, call: Call, job: Job, delivery: Delivery) -> Reply:
     return Reply(
         202,
         job_object(job, links(easel)),
         {
-            "location": _location(call, job, response_format),
+            "location": _location(call, job, delivery),
             "preference-applied": "respond-async",
         },
     )
 
 
-def _location(call: Call, job: Job, response_format: ResponseFormat | None, **query: Any) -> str:
-    if response_format:
-        query["response_format"] = response_format
+def _location(call: Call, job: Job, delivery: Delivery, **query: int) -> str:
     path = f"{call.root}/jobs/{job.id}/result"
-    return f"{path}?{urlencode(query)}" if query else path
+    asked = urlencode({**query, **delivery.query()})
+    return f"{path}?{asked}" if asked else path
 
 
 def _hop(call: Call) -> int:
@@ -139,12 +173,13 @@ def _hop(call: Call) -> int:
     return int(hop) if hop.isdecimal() and len(hop) < 4 else MOST_HOPS
 
 
-def _composed(easel: Easel, job: Job, response_format: ResponseFormat | None) -> str:
+def _composed(easel: Easel, job: Job, delivery: Delivery) -> str:
     """Write an answer too large for Lambda into the bucket; return its presigned URL."""
-    key = f"answers/{job.tenant}/{job.id}/{response_format or 'both'}.json"
+    form = "stream" if delivery.stream else delivery.response_format or "both"
+    key = f"answers/{job.tenant}/{job.id}/{form}"
     with tempfile.TemporaryFile() as stream:
-        for part in images_response(job, links(easel), response_format):
+        for part in answer(job, links(easel), delivery):
             stream.write(part.encode())
         stream.seek(0)
-        easel.bucket.upload(key, stream, "application/json")
+        easel.bucket.upload(key, stream, content_type(delivery))
     return easel.bucket.url(key, easel.settings.url_ttl_seconds)

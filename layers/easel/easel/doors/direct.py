@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from easel.doors.calls import fetch, links
-from easel.errors import EaselError, NotFound, Overloaded, RequestTooLarge
+from easel.doors.calls import links, quoted, tenancy
+from easel.errors import EaselError, InvalidRequest, NotFound, Overloaded, RequestTooLarge
+from easel.inputs import Inputs
 from easel.jobs import Identity, Job
-from easel.requests import Inputs, Operation
-from easel.responses import LARGEST_ANSWER, answer_bytes, images_response
+from easel.requests import Operation
+from easel.responses import LARGEST_ANSWER, answer_bytes
+from easel.responses import answer as responses
 from easel.tenants import DIRECT
 
 if TYPE_CHECKING:
@@ -41,25 +43,21 @@ def _answer(
     tenant = _tenant(easel, event.pop("tenant", None))
     key = event.pop("idempotency_key", None) or request_id
     event.setdefault("response_format", "url")
-    asked = easel.reader.read(
-        operation,
-        tenant,
-        event,
-        Inputs(),
-        fetch=lambda file_id: fetch(easel, tenant, file_id),
-        today=easel.inline.today(),
-    )
-    job = easel.inline.open(
-        tenant, asked.request, asked.uploads, Identity(idempotency_key=str(key))
-    )
+    today = easel.inline.today()
+    asked = easel.reader.read(operation, tenancy(easel, tenant), event, Inputs(), today=today)
+    identity = Identity(idempotency_key=str(key))
+    if asked.quote:
+        return quoted(easel, tenant, asked, identity)
+    if asked.delivery.stream:
+        raise InvalidRequest("A direct invocation does not stream.", param="stream")
+    job = easel.inline.open(tenant, asked.request, asked.uploads, identity)
     job = _done(easel.inline.wait(job, until))
-    if answer_bytes(job, asked.response_format) > LARGEST_ANSWER:
+    if answer_bytes(job, asked.delivery) > LARGEST_ANSWER:
         raise RequestTooLarge(
             f"The images of {job.id} do not fit Lambda's 6 MB; "
             "invoke again with the same idempotency_key and response_format 'url'."
         )
-    parts = images_response(job, links(easel), asked.response_format)
-    response: dict[str, Any] = json.loads("".join(parts))
+    response: dict[str, Any] = json.loads("".join(responses(job, links(easel), asked.delivery)))
     return response
 
 

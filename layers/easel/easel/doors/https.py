@@ -6,14 +6,15 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from pydantic import ValidationError
 
 from easel import telemetry
 from easel.errors import EaselError, InvalidRequest
 from easel.jobs import Identity
-from easel.requests import ResponseFormat
+from easel.requests import Delivery
 from easel.tenants import Tenant
 
 _MARGIN_SECONDS = 3
@@ -83,16 +84,17 @@ class Call:
             ends.append(now + preferred)
         return min(ends)
 
-    def response_format(self) -> ResponseFormat | None:
-        """Return what the query asks for. Raises InvalidRequest."""
-        asked = self.event.query_string_parameters.get("response_format")
-        if asked is None:
-            return None
-        if asked not in get_args(ResponseFormat):
+    def delivery(self) -> Delivery:
+        """Return how the query says the answer is wanted. Raises InvalidRequest."""
+        try:
+            return Delivery.model_validate(self.event.query_string_parameters)
+        except ValidationError as error:
+            param = str(error.errors()[0]["loc"][0])
             raise InvalidRequest(
-                "'response_format' is 'url' or 'b64_json'.", param="response_format"
-            )
-        return asked  # type: ignore[return-value]  # one of the two, as just seen
+                f"Invalid {param!r}. 'response_format' is 'url' or 'b64_json', "
+                "'stream' is 'true' or 'false'.",
+                param=param,
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from easel import outbox, telemetry
 from easel.doors import queue
+from easel.doors.calls import tenancy
 from easel.errors import EaselError, NotFound
+from easel.inputs import Inputs
 from easel.jobs import Identity
-from easel.requests import Inputs
 
 if TYPE_CHECKING:
     from easel.bootstrap import Easel
@@ -62,21 +63,13 @@ def _open(
     if easel.tenants.named(tenant) is None:
         raise NotFound(f"There is no tenant {tenant!r}.", param="tenant")
     texts = {name: _text(value) for name, value in metadata.items()}
-    asked = easel.reader.read(
-        "edit",
-        tenant,
-        easel.reader.known(easel.reader.of_texts(texts)),
-        Inputs(images=(picture,)),
-        fetch=_no_reference,
-        today=easel.lifecycle.today(),
-    )
+    fields = easel.reader.known(easel.reader.of_texts(texts))
+    today = easel.lifecycle.today()
+    inputs = Inputs(images=(picture,))
+    asked = easel.reader.read("edit", tenancy(easel, tenant), fields, inputs, today=today)
     easel.lifecycle.open(tenant, asked.request, asked.uploads, identity, reply_to=reply_to)
 
 
 def _text(value: str) -> str:
     """Return metadata as it was meant: S3 hands back what is not ASCII as RFC 2047."""
     return str(make_header(decode_header(value)))
-
-
-def _no_reference(file_id: str) -> bytes:
-    raise NotFound(f"{file_id!r}: a picture in the inbox refers to no other.", param="file_id")

@@ -20,6 +20,7 @@ The wire shape is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 
@@ -73,12 +74,17 @@ class EaselError(Exception):
         if self.retry is not None:
             headers["x-should-retry"] = str(self.retry).lower()
         if self.retry_after is not None:
-            headers["retry-after"] = str(max(1, round(self.retry_after)))
+            headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
         return headers
 
     def record(self) -> dict[str, Any]:
         """Return what a job keeps of the error, for ``from_record``."""
-        return {**self.body()["error"], "status": self.status, "retry": self.retry}
+        return {
+            **self.body()["error"],
+            "status": self.status,
+            "retry": self.retry,
+            "retry_after": self.retry_after and math.ceil(self.retry_after),
+        }
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:

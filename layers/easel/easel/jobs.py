@@ -92,12 +92,21 @@ class Job(BaseModel):
     answer: Answer | None = None
     charge: int = 0
     error: dict[str, Any] | None = None
+    keyed: bool = False
+    """Whether an idempotency key is bound to it."""
     reply_to: str | None = None
     """Where in the outbox the answer belongs; None once it lies there, or for other doors."""
 
     @classmethod
     def new(
-        cls, tenant: str, request: Request, *, hold: int, now: float, reply_to: str | None = None
+        cls,
+        tenant: str,
+        request: Request,
+        *,
+        hold: int,
+        now: float,
+        keyed: bool = False,
+        reply_to: str | None = None,
     ) -> Self:
         """Return a queued job with an id that is time-ordered and unguessable."""
         return cls(
@@ -109,6 +118,7 @@ class Job(BaseModel):
             day=day(now),
             created_at=int(now),
             due_at=int(now) + FIRST_LOOK_SECONDS,
+            keyed=keyed,
             reply_to=reply_to,
         )
 
@@ -190,7 +200,14 @@ class Job(BaseModel):
                 "The job was cancelled; ask again to make the picture.", code="job_cancelled"
             )
         if self.error is not None:
-            raise EaselError.from_record(self.error)
+            error = EaselError.from_record(self.error)
+            if self.keyed or self.charge:
+                error.retry = False  # the key stays bound to this job; and what was paid is paid
+            raise error
+
+    def expired(self, now: float, retention_days: int) -> bool:
+        """Whether the job's images are past their retention."""
+        return self.finished_at is not None and now > self.finished_at + retention_days * 86_400
 
 
 class Identity(BaseModel):
@@ -208,9 +225,10 @@ class Identity(BaseModel):
         """Whether the job its pointer names is this call's own.
 
         An idempotency key is bound at first use. Without one, a retry is the job of the same
-        request opened at most ``window`` seconds ago, unless that one may be bought anew.
-        Undelivered jobs, joins and the cache decide here, too.
+        request that is still open, or was opened at most ``window`` seconds ago and may not be
+        bought anew. Undelivered jobs, joins and the cache are to be decided here.
         """
         if self.idempotency_key is not None:
             return True
-        return self.retry and job.created_at >= now - window and not job.worth_repeating()
+        recent = job.created_at >= now - window and not job.worth_repeating()
+        return self.retry and (job.open or recent)

@@ -22,6 +22,7 @@ from datetime import UTC, date, datetime
 from time import sleep, time
 from typing import TYPE_CHECKING
 
+from easel import telemetry
 from easel.errors import Conflict, NotFound
 from easel.images import CONTENT_TYPES
 from easel.jobs import Identity, Job
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from easel.catalogue import Catalogue
     from easel.settings import Settings
     from easel.worker import Worker
+
+_LONGEST_ID = 64
 
 _POLL_SECONDS = (0.1, 1.0)
 """The first and the longest pause between two looks at a job."""
@@ -78,7 +81,14 @@ class Lifecycle:
             known = self._pointed(tenant, pointer, request, identity)
             if isinstance(known, Job):
                 return known
-            job = Job.new(tenant, request, hold=hold, now=self.clock(), reply_to=reply_to)
+            job = Job.new(
+                tenant,
+                request,
+                hold=hold,
+                now=self.clock(),
+                keyed=identity.idempotency_key is not None,
+                reply_to=reply_to,
+            )
             if self.ledger.open(job, pointer, stale=known):
                 self._nudge(job)
                 return job
@@ -94,12 +104,12 @@ class Lifecycle:
         nudged = False
         while job.open:
             if self.queue is None:
-                self.worker.run(job.tenant, job.id, until)
+                job = self.worker.run(job.tenant, job.id, until) or job
             elif job.lapsed(self.clock()) and not nudged:
                 self._nudge(job)
                 nudged = True
             left = until - self.clock()
-            if left <= 0:
+            if left <= 0 or not job.open:
                 break
             self.sleep(min(pause, left))
             pause = min(pause * 1.5, longest)
@@ -108,9 +118,11 @@ class Lifecycle:
 
     def find(self, tenant: str, job_id: str) -> Job:
         """Return the tenant's job. Raises NotFound, the same for one that is another tenant's."""
-        job = self.ledger.job(tenant, job_id)
+        job = self.ledger.job(tenant, job_id) if len(job_id) < _LONGEST_ID else None
         if job is None:
-            raise NotFound(f"There is no job {job_id!r}.", code="job_not_found", param="id")
+            raise NotFound(
+                f"There is no job {job_id[:_LONGEST_ID]!r}.", code="job_not_found", param="id"
+            )
         return job
 
     def sweep(self) -> int:
@@ -118,12 +130,21 @@ class Lifecycle:
         count = 0
         for tenant, job_id in self.ledger.due(int(self.clock())):
             count += 1
-            job = self.find(tenant, job_id)
-            if job.open and job.older_than(self.settings.max_job_age_seconds, self.clock()):
-                self.worker.expire(tenant, job_id)
-            else:
-                self._nudge(job)
+            try:
+                self._look_after(tenant, job_id)
+            # One job's trouble must not keep the others waiting.
+            except Exception as error:
+                telemetry.unexpected(error, tenant=tenant, job=job_id)
         return count
+
+    def _look_after(self, tenant: str, job_id: str) -> None:
+        job = self.ledger.job(tenant, job_id)
+        if job is None:
+            return
+        if job.open and job.older_than(self.settings.max_job_age_seconds, self.clock()):
+            self.worker.expire(tenant, job_id)
+        else:
+            self._nudge(job)
 
     def _pointed(
         self, tenant: str, sk: str, request: Request, identity: Identity
@@ -145,8 +166,8 @@ class Lifecycle:
 
     def _nudge(self, job: Job) -> None:
         """Ask a worker to look at the job. A message that is lost is sent again by the sweep."""
-        if self.queue is not None:
-            self.queue.send(job.tenant, job.id)
+        if self.queue is not None and not self.queue.send(job.tenant, job.id):
+            telemetry.logger.warning("message not sent", extra={"job": job.id})
 
 
 def _pointer(request: Request, identity: Identity) -> str:

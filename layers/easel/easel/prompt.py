@@ -66,10 +66,9 @@ class Change(BaseModel):
 
     def of(self, parts: Parts) -> Parts:
         """Return the parts with their details changed. Raises InvalidRequest."""
-        missing = [detail for detail in self.remove if detail not in parts.details]
-        if missing:
+        if any(detail not in parts.details for detail in self.remove):
             raise InvalidRequest(
-                f"That prompt has no detail {missing[0]!r}; it has {parts.details}.",
+                "A detail to remove is not one of that prompt's 'details'; name it as it stands.",
                 param="prompt",
             )
         kept = [detail for detail in parts.details if detail not in self.remove]

@@ -27,6 +27,9 @@ ResponseFormat = Literal["url", "b64_json"]
 MAX_PROMPT = 32_000
 """Characters (``image_generate_params``)."""
 
+MAX_REQUEST = 300_000
+"""Bytes of a request: with its answer it must fit DynamoDB's 400 KB item."""
+
 _BOOLEANS = {"true": True, "false": False}
 
 VARIATION_PROMPT = (
@@ -185,6 +188,7 @@ class Reader:
             markup=stored.markup,
             user=_pseudonym(tenancy.name, wire.safety_identifier or wire.user),
         )
+        _check_size(request)
         delivery = Delivery(
             response_format=wire.response_format, stream=bool(wire.stream), model=wire.model
         )
@@ -233,6 +237,19 @@ def _validated(fields: Mapping[str, Any]) -> Wire:
         raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
 
 
+def _check_size(request: Request) -> None:
+    try:
+        size = len(request.model_dump_json().encode())
+    except ValueError:
+        raise InvalidRequest(
+            "The text holds a lone surrogate, which is half a character; send whole ones."
+        ) from None
+    if size > MAX_REQUEST:
+        raise InvalidRequest(
+            f"Prompt and parameters have {size} bytes; at most {MAX_REQUEST} are taken."
+        )
+
+
 def _prompt(wire: Wire, operation: Operation, tenancy: Tenancy) -> Prompt:
     prompt = Prompt.read(wire.prompt, tenancy.earlier)
     if prompt is None and operation == "variation":
@@ -264,4 +281,5 @@ def _parts_in(text: Any) -> Any:
 
 
 def _pseudonym(tenant: str, user: str | None) -> str | None:
-    return user and hashlib.sha256(f"{tenant}\0{user}".encode()).hexdigest()
+    text = f"{tenant}\0{user}".encode(errors="surrogatepass")
+    return hashlib.sha256(text).hexdigest() if user else None

@@ -78,7 +78,7 @@ def _events(job: Job, links: Links) -> Iterator[str]:
             **{name: head.get(name) for name in ("size", "quality", "background", "output_format")},
             "usage": head.get("usage") if index == last else _NO_USAGE,
             **{name: head[name] for name in ("id", "model", "cost_usd")},
-            **_datum(job, index, image, links, None),
+            **_datum(job, index, image, links, "b64_json"),
         }
         yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
 

@@ -48,12 +48,13 @@ def closed(job: Job) -> None:
     metrics.flush_metrics()
 
 
-def unexpected(error: BaseException) -> None:
-    """Log an error nobody foresaw, without its message."""
+def unexpected(error: BaseException, **ids: str) -> None:
+    """Log an error nobody foresaw, without its message; ``ids`` say what it happened to."""
     frames = traceback.extract_tb(error.__traceback__)
     logger.error(
         "unexpected error",
         extra={
+            **ids,
             "error": type(error).__name__,
             "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
         },

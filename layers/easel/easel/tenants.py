@@ -27,10 +27,10 @@ class Tenant(BaseModel):
 
 def valid_name(name: str) -> str:
     """Return the name if it can stand in keys, paths and ids. Raises InvalidRequest."""
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name == DIRECT:
         raise InvalidRequest(
             "A tenant's name is 1 to 63 lower-case letters, digits and hyphens, "
-            "and does not start with a hyphen.",
+            f"and does not start with a hyphen; {DIRECT!r} is taken.",
             param="tenant",
         )
     return name

@@ -3,10 +3,10 @@
 | what upstream said | here | billed |
 |---|---|---|
 | 429 ``insufficient_quota``, 400 ``billing_hard_limit_reached`` … | UpstreamRefused | no |
-| 429 otherwise, 408, 409, 500, 503, no connection | UpstreamBusy | no |
+| 429 otherwise; 408, 409, 500, 503 in OpenAI's shape; no connection | UpstreamBusy | no |
 | 401, after the secret was read afresh once | UpstreamMisconfigured | no |
 | other 4xx: its own status, code, param, message | UpstreamRefused | no |
-| a lost line, a time-out, 502, 504, 52x, an answer that cannot be read | UpstreamUnknown | maybe |
+| a lost line, a time-out, a gateway's 5xx, an unreadable answer | UpstreamUnknown | maybe |
 
 Sources: OpenAI's error codes guide and the community's reports on image 429s, November 2026.
 """
@@ -18,14 +18,15 @@ import binascii
 import hashlib
 import hmac
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx2
 import openai
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from easel.errors import (
     UpstreamBusy,
@@ -54,8 +55,10 @@ _NEVER = {
 _PASSING = {408, 409, 429, 500, 503}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+_LONGEST_TEXT = 1_000
+"""Characters of upstream's words that are kept, so that a job stays within DynamoDB's 400 KB."""
 _OPENAI = "https://api.openai.com/v1"
-_WAIT_IN_TEXT = re.compile(r"try again (?:after|in) ([0-9.]+) ?(ms|s)")
+_WAIT_IN_TEXT = re.compile(r"try again (?:after|in) ([0-9]{1,6}(?:\.[0-9]*)?) ?(ms|s)")
 
 
 class Datum(BaseModel):
@@ -64,7 +67,7 @@ class Datum(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     b64_json: str
-    revised_prompt: str | None = None
+    revised_prompt: Annotated[str | None, AfterValidator(lambda t: t and t[:_LONGEST_TEXT])] = None
 
 
 class Rendered(BaseModel):
@@ -73,7 +76,7 @@ class Rendered(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     created: int
-    data: list[Datum]
+    data: list[Datum] = Field(min_length=1)
     background: str | None = None
     output_format: str | None = None
     quality: str | None = None
@@ -153,9 +156,9 @@ class Upstream:
 
     def _connected(self, *, afresh: bool = False) -> openai.OpenAI:
         if self._client is None or afresh:
+            secret = self._secret(afresh=afresh)
             if self._client is not None:
                 self._client.close()
-            secret = self._secret(afresh=afresh)
             self._client = openai.OpenAI(
                 api_key=secret.api_key.get_secret_value(),
                 # Explicit: the SDK would else take OPENAI_BASE_URL, perhaps Easel's own.
@@ -195,6 +198,14 @@ def _translated() -> Iterator[None]:
         raise _of_status(error) from None
     except openai.APIConnectionError as error:
         raise _of_line(error) from None
+    except (TypeError, ValueError):
+        # What the SDK cannot even write down has not been sent.
+        raise UpstreamRefused(
+            "The request cannot be sent upstream as it is; check its parameters.",
+            status=400,
+            type="invalid_request_error",
+            code="invalid_value",
+        ) from None
 
 
 def _of_line(error: openai.APIConnectionError) -> UpstreamFailure:
@@ -214,14 +225,14 @@ def _of_status(error: openai.APIStatusError) -> UpstreamFailure:
     status = error.status_code
     if error.code in _NEVER or error.type in _NEVER:
         return _refused(error)
-    if status in _PASSING:
+    if status == 429 or (status in _PASSING and (error.code or error.type)):
         return _busy(error)
     if status == 401:
         return UpstreamMisconfigured(
             "Upstream refused the operator's key. Operator: put a valid key in the secret; "
             "`easel check` tells when it is accepted."
         )
-    if status >= 500:
+    if status >= 500 or status == 408:
         return UpstreamUnknown(
             f"A gateway before upstream answered {status}. The call may have been billed, "
             "so it is not repeated by itself: ask again to buy anew."
@@ -258,7 +269,7 @@ def _busy(error: openai.APIStatusError) -> UpstreamBusy:
 def _message(error: openai.APIStatusError) -> str:
     body = error.body
     said = body.get("message") if isinstance(body, dict) else None
-    return str(said or f"Upstream answered {error.status_code}.")
+    return str(said or f"Upstream answered {error.status_code}.")[:_LONGEST_TEXT]
 
 
 def _wait(error: openai.APIStatusError) -> float | None:
@@ -266,8 +277,10 @@ def _wait(error: openai.APIStatusError) -> float | None:
     headers = error.response.headers
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return float(headers[name]) * unit
+            wait = float(headers[name]) * unit
         except (KeyError, ValueError):
             continue
+        if 0 <= wait < math.inf:
+            return wait
     found = _WAIT_IN_TEXT.search(_message(error))
     return float(found[1]) * (0.001 if found[2] == "ms" else 1.0) if found else None

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from time import sleep, time
 from typing import TYPE_CHECKING
 
-from easel import images, outbox
+from easel import images, outbox, telemetry
 from easel.errors import (
     EaselError,
     Gone,
@@ -45,6 +45,8 @@ _LAST_SECONDS = 5
 """What is left of a worker's time for storing and closing."""
 _SHORTEST_CALL_SECONDS = 300
 """With less time left than a slow picture takes, a worker gives its job back."""
+_SHORTEST_INLINE_SECONDS = 30
+"""The same for a job that nobody brings again."""
 _LONGEST_SLEEP_SECONDS = 20
 """A worker that must wait longer than this gives its job back."""
 _LONGEST_BACKOFF_SECONDS = 60
@@ -103,11 +105,18 @@ class Worker:
         done = threading.Event()
 
         def renew() -> None:
-            while not done.wait(_RENEW_SECONDS):
+            pause = _RENEW_SECONDS
+            while not done.wait(pause):
                 try:
                     self.ledger.renew(job, int(self.clock()))
                 except LeaseLost:
                     return
+                # Whatever it is, giving up would hand a job that is being paid for to another.
+                except Exception as error:
+                    telemetry.unexpected(error, job=job.id)
+                    pause = _RENEW_SECONDS / 10
+                else:
+                    pause = _RENEW_SECONDS
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
@@ -130,6 +139,8 @@ class Worker:
 
     def _tried(self, job: Job, until: float) -> Job:
         """Make one call to upstream, and draw the consequence."""
+        if until - self.clock() < self._least_seconds():
+            return self._give_back(job, self.clock())
         try:
             inputs = {one.key: self.bucket.get(one.key) for one in job.request.inputs}
         except KeyError:
@@ -143,8 +154,12 @@ class Worker:
         except UpstreamUnknown as unknown:
             return self._lose(job, unknown)
         except UpstreamFailure as failure:
-            return self._fail(job.refuse(), failure)
+            return self._fail(self._update(job.refuse()), failure)
         return self._succeed(job, answer)
+
+    def _least_seconds(self) -> float:
+        """Return how much time a call to upstream must have, or it would be paid for in vain."""
+        return _SHORTEST_CALL_SECONDS if self.gives_back else _SHORTEST_INLINE_SECONDS
 
     def _begin(self, job: Job) -> Job:
         # Moderation of the prompt and the inputs, and upstream's pace, are asked here.
@@ -187,17 +202,17 @@ class Worker:
 
     def _back_off(self, job: Job, busy: UpstreamBusy, until: float) -> Job:
         """Wait here if that is short, else give the job back, else fail it: nothing was billed."""
-        now = self.clock()
-        spent = busy.status >= 500 and job.refusals >= _TRIES_OF_THE_FAILING
-        if spent or job.older_than(self.settings.max_job_age_seconds, now):
-            return self._fail(job, busy)
         pause = _pause(job.refusals, busy.retry_after)
-        if self.gives_back:
-            if pause > _LONGEST_SLEEP_SECONDS or now + pause + _SHORTEST_CALL_SECONDS > until:
-                return self._give_back(job, now + pause)
-        elif now + pause > until:
-            return self._fail(job, busy)
+        ready = self.clock() + pause
         job = self._update(job)
+        spent = busy.status >= 500 and job.refusals >= _TRIES_OF_THE_FAILING
+        if spent or job.older_than(self.settings.max_job_age_seconds, ready):
+            return self._fail(job, busy)
+        late = ready + self._least_seconds() > until
+        if self.gives_back and (late or pause > _LONGEST_SLEEP_SECONDS):
+            return self._give_back(job, ready)
+        if late:
+            return self._fail(job, busy)
         self.sleep(pause)
         return job
 
@@ -216,18 +231,24 @@ class Worker:
     def _succeed(self, job: Job, answer: Answer) -> Job:
         attempt = job.attempts[-1]
         job = job.end(attempt.settle(self._charge(job, answer)))
-        return self.ledger.close(job.close("succeeded", self.clock(), answer=answer), job.lease)
+        return self._close(job.close("succeeded", self.clock(), answer=answer), job.lease)
 
     def _charge(self, job: Job, answer: Answer) -> int:
         """Return what the answer cost; its hold, where upstream did not say what it used."""
         try:
             model = self.catalogue.model(job.request.model)
             return model.charge(answer.usage or {}, answer.svg_usage)
-        except ValueError:
+        # Usage that is none, or of a model that has left the catalogue.
+        except (ValueError, TypeError, AttributeError, LookupError):
             return job.attempts[-1].hold
 
     def _fail(self, job: Job, error: EaselError) -> Job:
-        return self.ledger.close(job.close("failed", self.clock(), error=error), job.lease)
+        return self._close(job.close("failed", self.clock(), error=error), job.lease)
+
+    def _close(self, job: Job, lease: str | None) -> Job:
+        job = self.ledger.close(job, lease)
+        telemetry.closed(job)
+        return job
 
     def _update(self, job: Job) -> Job:
         return self.ledger.update(self._fresh(job), job.lease)

@@ -16,6 +16,8 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from easel.errors import RequestTooLarge
+
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import GetObjectOutputTypeDef
@@ -56,20 +58,35 @@ class Bucket:
             raise KeyError(key)
         return found.data
 
-    def find(self, key: str, version: str | None = None) -> Found | None:
-        """Return the object, if there is one."""
+    def find(self, key: str, version: str | None = None, most: int | None = None) -> Found | None:
+        """Return the object, if there is one. Raises RequestTooLarge beyond ``most`` bytes."""
         try:
             got = self._get(key, version)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404"):
                 return None
             raise
+        if most is not None and got["ContentLength"] > most:
+            got["Body"].close()
+            raise RequestTooLarge(
+                f"The object has {got['ContentLength']} bytes; send at most {most}."
+            )
         return Found(got["Body"].read(), got["Metadata"])
 
     def _get(self, key: str, version: str | None) -> GetObjectOutputTypeDef:
         if version is None:
             return self.client.get_object(Bucket=self.name, Key=key)
         return self.client.get_object(Bucket=self.name, Key=key, VersionId=version)
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is such an object."""
+        try:
+            self.client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                return False
+            raise
+        return True
 
     def url(self, key: str, seconds: int) -> str:
         """Return a presigned GET for so many seconds; it dies with the role's token before."""

@@ -115,9 +115,9 @@ class Ledger:
     def lease(self, tenant: str, job_id: str, owner: str, now: int) -> Job | None:
         """Take a job that is queued, or whose worker has lapsed; None where neither is so."""
         try:
-            got = self.client.update_item(
-                TableName=self.jobs_table,
-                Key=_values({"tenant": tenant, "sk": f"job#{job_id}"}),
+            got = self._update(
+                tenant,
+                job_id,
                 UpdateExpression="SET #status = :running, lease = :owner, due_at = :until, "
                 "started_at = if_not_exists(started_at, :now)",
                 ConditionExpression="#status = :queued OR (#status = :running AND due_at <= :now)",
@@ -140,9 +140,9 @@ class Ledger:
     def renew(self, job: Job, now: int) -> None:
         """Keep the lease for another LEASE_SECONDS. Raises LeaseLost."""
         try:
-            self.client.update_item(
-                TableName=self.jobs_table,
-                Key=_values({"tenant": job.tenant, "sk": f"job#{job.id}"}),
+            self._update(
+                job.tenant,
+                job.id,
                 UpdateExpression="SET due_at = :until",
                 ConditionExpression="lease = :lease AND #status = :running",
                 ExpressionAttributeNames={"#status": "status"},
@@ -193,9 +193,9 @@ class Ledger:
 
     def replied(self, job: Job) -> None:
         """Note that the closed job's answer lies in the outbox."""
-        self.client.update_item(
-            TableName=self.jobs_table,
-            Key=_values({"tenant": job.tenant, "sk": f"job#{job.id}"}),
+        self._update(
+            job.tenant,
+            job.id,
             UpdateExpression="REMOVE #open, reply_to",
             ExpressionAttributeNames={"#open": "open"},
         )
@@ -220,6 +220,18 @@ class Ledger:
             ConsistentRead=True,
         )
         return _plain(got["Item"]) if "Item" in got else None
+
+    def _update(self, tenant: str, job_id: str, **expressions: Any) -> dict[str, Any]:
+        """Update one job; a conflict with a transaction on it is tried again with jitter."""
+        key = _values({"tenant": tenant, "sk": f"job#{job_id}"})
+        for pause in _pauses():
+            try:
+                return dict(
+                    self.client.update_item(TableName=self.jobs_table, Key=key, **expressions)
+                )
+            except self.client.exceptions.TransactionConflictException:
+                self.sleep(pause)
+        raise _busy()
 
     def _rewrite(self, job: Job, lease: str | None) -> dict[str, Any]:
         """Replace the open job's item, if the lease is still this one."""
@@ -295,12 +307,16 @@ class Ledger:
             else:
                 return set()
             self.sleep(pause)
-        raise EaselError("The ledger is busy; try again.", status=503, retry=True, retry_after=1)
+        raise _busy()
 
 
 def _pauses() -> Iterator[float]:
     for step in range(8):
         yield random.uniform(0, 0.05 * 2**step)
+
+
+def _busy() -> EaselError:
+    return EaselError("The ledger is busy; try again.", status=503, retry=True, retry_after=1)
 
 
 def _reasons(error: ClientError) -> tuple[set[int], bool]:
@@ -326,7 +342,7 @@ def _item(job: Job) -> dict[str, Any]:
     fields["sk"] = f"job#{fields.pop('id')}"
     for name in _JSON:
         if name in fields:
-            fields[name] = json.dumps(fields[name])
+            fields[name] = json.dumps(fields[name], ensure_ascii=False)
     return _values(fields)
 
 

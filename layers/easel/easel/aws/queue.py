@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
@@ -17,8 +19,11 @@ class Queue:
     client: SQSClient
     url: str
 
-    def send(self, tenant: str, job_id: str) -> None:
-        """Ask some worker to look at the job."""
-        self.client.send_message(
-            QueueUrl=self.url, MessageBody=json.dumps({"tenant": tenant, "job": job_id})
-        )
+    def send(self, tenant: str, job_id: str) -> bool:
+        """Ask some worker to look at the job; tell whether the message surely went off."""
+        body = json.dumps({"tenant": tenant, "job": job_id})
+        try:
+            self.client.send_message(QueueUrl=self.url, MessageBody=body)
+        except (BotoCoreError, ClientError):
+            return False
+        return True

@@ -28,6 +28,8 @@ from easel.responses import (
 if TYPE_CHECKING:
     from easel.bootstrap import Easel
 
+_COMPOSING_SECONDS = 8
+"""What composing a large answer may take: with less left of the wait, the result hops on."""
 MOST_HOPS = 8
 """Some clients stop at ten redirects; after these the caller's own retry goes on."""
 
@@ -42,18 +44,20 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     if asked.quote:
         return Reply(200, quoted(easel, tenant, asked, call.identity))
     job = easel.lifecycle.open(tenant, asked.request, asked.uploads, call.identity)
-    if call.preference("respond-async") is not None:
+    if call.preference("respond-async") is not None and easel.lifecycle.queue is not None:
         return _accepted(easel, call, job, asked.delivery)
     job = easel.lifecycle.wait(job, until)
-    return _finished(easel, call, job, asked.delivery, hop=0)
+    return _finished(easel, call, job, asked.delivery, until, hop=0)
 
 
 def result(easel: Easel, call: Call, ends_at: float) -> Reply:
     """Wait on for a job that was opened before."""
     hop = _hop(call)
     job = easel.lifecycle.find(call.tenant.name, call.event.path_parameters["id"])
-    job = easel.lifecycle.wait(job, _deadline(easel, call, ends_at))
-    return _finished(easel, call, job, call.delivery(), hop)
+    delivery = call.delivery()
+    until = _deadline(easel, call, ends_at)
+    job = easel.lifecycle.wait(job, until)
+    return _finished(easel, call, job, delivery, until, hop)
 
 
 def show(easel: Easel, call: Call) -> Reply:
@@ -103,7 +107,7 @@ def _fetch(easel: Easel, tenant: str, file_id: str) -> bytes:
     try:
         return easel.bucket.get(made[int(index)].key)
     except KeyError:
-        raise Gone(f"The images of {job_id} are not kept any longer.", param="file_id") from None
+        raise _gone(job) from None
 
 
 def _deadline(easel: Easel, call: Call, ends_at: float) -> float:
@@ -114,17 +118,28 @@ def _deadline(easel: Easel, call: Call, ends_at: float) -> float:
     return min(ends_at, call.deadline(easel.clock(), settings.wait_seconds, integration))
 
 
-def _finished(easel: Easel, call: Call, job: Job, delivery: Delivery, hop: int) -> Reply:
+def _finished(
+    easel: Easel, call: Call, job: Job, delivery: Delivery, until: float, hop: int
+) -> Reply:
     if job.open:
         return _elsewhere(easel, call, job, delivery, hop)
     job.raise_error()
+    if job.expired(easel.clock(), easel.settings.retention_days):
+        raise _gone(job)
+    large = answer_bytes(job, delivery) > LARGEST_ANSWER
+    if large and hop < MOST_HOPS and until - easel.clock() < _COMPOSING_SECONDS:
+        return _elsewhere(easel, call, job, delivery, hop)
     headers = {"content-type": content_type(delivery), **_ending(easel, delivery)}
     try:
-        if answer_bytes(job, delivery) > LARGEST_ANSWER:
+        if large:
             return Reply(303, "", {"location": _composed(easel, job, delivery)})
         return Reply(200, "".join(answer(job, links(easel), delivery)), headers)
     except KeyError:
-        raise Gone(f"The images of {job.id} are not kept any longer.") from None
+        raise _gone(job) from None
+
+
+def _gone(job: Job) -> Gone:
+    return Gone(f"The images of {job.id} are not kept any longer.")
 
 
 def _ending(easel: Easel, delivery: Delivery) -> dict[str, str]:
@@ -174,9 +189,12 @@ def _hop(call: Call) -> int:
 
 
 def _composed(easel: Easel, job: Job, delivery: Delivery) -> str:
-    """Write an answer too large for Lambda into the bucket; return its presigned URL."""
+    """Write an answer too large for Lambda into the bucket, once; return its presigned URL."""
     form = "stream" if delivery.stream else delivery.response_format or "both"
     key = f"answers/{job.tenant}/{job.id}/{form}"
+    # URLs in it would age; without any it is as good as new.
+    if form in ("stream", "b64_json") and easel.bucket.has(key):
+        return easel.bucket.url(key, easel.settings.url_ttl_seconds)
     with tempfile.TemporaryFile() as stream:
         for part in answer(job, links(easel), delivery):
             stream.write(part.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from easel.jobs import Identity
 from easel.requests import Delivery
 from easel.tenants import Tenant
 
+_COUNT = re.compile(r"0*[1-9][0-9]*", re.ASCII)
 _MARGIN_SECONDS = 3
 """An answer is built so long before somebody gives up on it: API Gateway, or the SDK."""
 
@@ -45,7 +47,7 @@ class Call:
         count = self.header("x-stainless-retry-count")
         return Identity(
             idempotency_key=self.header("idempotency-key") or None,
-            retry=count.isdecimal() and int(count) > 0,
+            retry=_COUNT.fullmatch(count) is not None,
         )
 
     @property
@@ -54,7 +56,7 @@ class Call:
         route = self.event.resource
         for name, value in (self.event.path_parameters or {}).items():
             route = route.replace(f"{{{name}}}", value)
-        return self.event.request_context.path.removesuffix(route)
+        return self.event.request_context.path.rstrip("/").removesuffix(route)
 
     def header(self, name: str) -> str:
         """Return the header, or an empty text."""
@@ -131,7 +133,7 @@ def answer(event: Mapping[str, Any], serve: Callable[[Call], Reply]) -> dict[str
         telemetry.unexpected(error)
         reply = _of_error(
             EaselError(
-                f"Something went wrong in Easel; a retry is safe. Tell the operator {request_id}."
+                f"Something went wrong in Easel. Tell the operator {request_id}, and try again."
             )
         )
     telemetry.logger.info(

@@ -25,7 +25,7 @@ def serve(
     if "httpMethod" in event:
         return https.answer(event, lambda call: calls.make(easel, operation, call, until))
     if "Records" in event:
-        return inbox.answer(easel, event)
+        return inbox.answer(easel, event, until)
     return direct.answer(easel, operation, event, context.aws_request_id, until)
 
 

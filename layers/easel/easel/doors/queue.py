@@ -24,9 +24,7 @@ def work(event: Mapping[str, Any], worker: Worker, until: float) -> dict[str, An
 
     def run(record: SQSRecord) -> None:
         message = json.loads(record.body)
-        job = worker.run(message["tenant"], message["job"], until)
-        if job and not job.open:
-            telemetry.closed(job)
+        worker.run(message["tenant"], message["job"], until)
 
     return each(event, run)
 

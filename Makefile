@@ -1,0 +1,82 @@
+# Everything is installed and written under .local/, but for what `make build` puts in .aws-sam/.
+SHELL := /bin/bash
+VENV := .local/venv
+PYTHON := $(VENV)/dev/bin/python
+SAM := PATH="$(CURDIR)/$(VENV)/sam/bin:$$PATH" sam
+MACHINE := $(if $(filter x86_64 amd64,$(shell uname -m)),x86_64,arm64)
+SOURCES := template.yaml $(shell find functions layers -not -name '__pycache__' -not -name '*.pyc')
+# sam build ships no bytecode, and a function's disk is read-only: without it every cold start compiles anew.
+COMPILE := $(VENV)/sam/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash
+PORT ?= 8080
+E ?= direct
+ENV ?= default
+export SAM_CLI_TELEMETRY := 0
+export AWS_DEFAULT_REGION ?= us-east-1
+
+.PHONY: help run invoke test lint unit stack build deploy ready clean
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+help:
+	@echo "make run             the local stack, on PORT (8080)"
+	@echo "make invoke F=generate E=direct"
+	@echo "                     one function as Lambda runs it, on events/F/E.json, beside a running stack"
+	@echo "make test            everything that is checked"
+	@echo "make lint | unit | stack"
+	@echo "                     a part of it"
+	@echo "make build           what is deployed, for the template's default architecture"
+	@echo "make deploy          build, and deploy to dev; with ENV=prod to prod (samconfig.toml)"
+	@echo "make clean           forget all that was installed and built"
+
+run: $(VENV)/dev/ready
+	@exec $(PYTHON) -m local.stack --port $(PORT)
+
+invoke: $(VENV)/dev/ready ready
+	@exec $(PYTHON) -m local.invoke $(F) $(E)
+
+test: lint unit stack
+
+lint: $(VENV)/dev/ready $(VENV)/sam/ready
+	@echo "· lint and types"
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy --strict
+	@echo "· template"
+	@$(SAM) validate --lint
+	@$(VENV)/sam/bin/cfn-lint template.yaml
+
+unit: $(VENV)/dev/ready
+	@echo "· unit tests"
+	@$(PYTHON) -m pytest tests/unit tests/functions
+
+stack: $(VENV)/dev/ready ready
+	@echo "· template and stack tests"
+	@$(PYTHON) -m pytest tests/template tests/stack
+
+build: $(VENV)/sam/ready
+	@$(SAM) build
+	@$(COMPILE) .aws-sam/build
+
+deploy: build
+	@$(SAM) deploy --config-env $(ENV)
+
+# What the local stack runs on.
+ready: $(VENV)/ministack/ready .local/build/template.yaml
+
+.local/build/template.yaml: $(SOURCES) | $(VENV)/sam/ready
+	@echo "· sam build for this machine ($(MACHINE))"
+	@$(SAM) build --cached --cache-dir .local/cache --build-dir .local/build \
+		--parameter-overrides Architecture=$(MACHINE) > .local/build.log 2>&1 || { cat .local/build.log; exit 1; }
+	@$(COMPILE) .local/build
+	@touch $@
+
+$(VENV)/dev/ready: layers/dependencies/requirements.txt
+$(VENV)/%/ready: requirements/%.txt
+	@echo "· installing requirements/$*.txt"
+	@rm -rf $(@D)
+	@python="$$(local/find-python)" && "$$python" -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements/$*.txt
+	@touch $@
+
+clean:
+	rm -rf .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,260 @@
+"""Rules the template keeps that neither SAM nor the local stack would notice broken."""
+
+import json
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from easel.settings import Settings
+from local.template import ROOT, gateway_responses, load
+
+TEMPLATE = load()
+PARAMETERS: dict[str, Any] = TEMPLATE["Parameters"]
+RESOURCES: dict[str, Any] = {
+    name: resource.get("Properties", {}) for name, resource in TEMPLATE["Resources"].items()
+}
+FUNCTIONS = {
+    name: properties
+    for name, properties in RESOURCES.items()
+    if TEMPLATE["Resources"][name]["Type"] == "AWS::Serverless::Function"
+}
+DEFAULTS = TEMPLATE["Globals"]["Function"]
+DOORS = {"GenerateFunction", "EditFunction", "VariationFunction"}
+WAITING = {"/images/generations", "/images/edits", "/images/variations", "/jobs/{id}/result"}
+
+
+def events(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, event["Properties"])
+        for name, function in FUNCTIONS.items()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == kind
+    ]
+
+
+def statements(function: str) -> list[dict[str, Any]]:
+    return [s for policy in FUNCTIONS[function].get("Policies", []) for s in policy["Statement"]]
+
+
+def actions(function: str) -> set[str]:
+    return {action for statement in statements(function) for action in statement["Action"]}
+
+
+def resources(statement: dict[str, Any]) -> list[Any]:
+    named = statement["Resource"]
+    return named if isinstance(named, list) else [named]
+
+
+def prefixes(function: str, action: str) -> set[str]:
+    """The bucket's prefixes on which the function has the action."""
+    return {
+        resource["Fn::Sub"].removeprefix("${Bucket.Arn}/").removesuffix("/*")
+        for statement in statements(function)
+        if action in statement["Action"]
+        for resource in resources(statement)
+    }
+
+
+# ---- Functions ----
+
+
+def test_every_folder_of_functions_is_deployed_and_nothing_else():
+    deployed = {function["CodeUri"] for function in FUNCTIONS.values()}
+    assert deployed == {f"functions/{p.parent.name}/" for p in ROOT.glob("functions/*/app.py")}
+
+
+def test_the_environment_is_the_settings_and_what_tools_read():
+    assert set(DEFAULTS["Environment"]["Variables"]) == {
+        *(name.upper() for name in Settings.model_fields),
+        "AWS_ENDPOINT_URL",
+        "POWERTOOLS_SERVICE_NAME",
+        "POWERTOOLS_METRICS_NAMESPACE",
+        "POWERTOOLS_LOG_LEVEL",
+    }
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_as_all_are(function):
+    own = FUNCTIONS[function]
+    for shared in ("Environment", "Runtime", "Handler", "Architectures", "Layers", "Role"):
+        assert shared not in own
+    assert own["Description"]
+
+
+def test_defaults_of_parameters_are_those_of_the_settings():
+    variables = DEFAULTS["Environment"]["Variables"]
+    for name, field in Settings.model_fields.items():
+        parameter = PARAMETERS.get(variables[name.upper()].get("Ref", ""), {})
+        if "Default" in parameter:
+            assert parameter["Default"] == field.default
+
+
+def test_whoever_runs_a_job_has_the_whole_of_lambdas_time():
+    for function in DOORS | {"WorkerFunction"}:
+        assert FUNCTIONS[function]["Timeout"] == 900
+
+
+def test_whoever_waits_outlives_the_longest_wait():
+    longest = PARAMETERS["IntegrationTimeoutMillis"]["MaxValue"] / 1000
+    assert PARAMETERS["WaitSeconds"]["MaxValue"] < longest
+    for function, event in events("Api"):
+        if event["Path"] in WAITING:
+            assert FUNCTIONS[function]["Timeout"] >= longest
+
+
+def test_lambda_repeats_no_asynchronous_invocation():
+    assert DEFAULTS["EventInvokeConfig"] == {"MaximumRetryAttempts": 0}
+
+
+def test_every_parameter_says_what_it_is():
+    assert all(parameter["Description"] for parameter in PARAMETERS.values())
+
+
+@pytest.mark.parametrize("stage", ["default", "prod"])
+def test_samconfig_sets_parameters_that_exist(stage):
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = config[stage]["deploy"]["parameters"]["parameter_overrides"]
+    assert {override.split("=")[0] for override in overrides} <= PARAMETERS.keys()
+    assert ("LedgerDeletionProtection=true" in overrides) == (stage == "prod")
+
+
+# ---- Routes ----
+
+
+def test_the_routes_are_the_contracts():
+    assert sorted(
+        (event["Path"], event["Method"], function) for function, event in events("Api")
+    ) == [
+        ("/healthz", "get", "ModelsFunction"),
+        ("/images/edits", "post", "EditFunction"),
+        ("/images/generations", "post", "GenerateFunction"),
+        ("/images/variations", "post", "VariationFunction"),
+        ("/jobs/{id}", "get", "JobsFunction"),
+        ("/jobs/{id}/result", "get", "JobsFunction"),
+        ("/jobs/{id}/result", "head", "JobsFunction"),
+        ("/jobs/{id}/result", "post", "JobsFunction"),
+        ("/models", "get", "ModelsFunction"),
+        ("/models/{id}", "get", "ModelsFunction"),
+    ]
+
+
+def test_only_health_needs_no_key():
+    auth = RESOURCES["Api"]["Auth"]
+    assert auth["DefaultAuthorizer"] in auth["Authorizers"]
+    assert auth["Authorizers"]["TenantKey"]["Identity"]["ReauthorizeEvery"] == 60
+    own = {event["Path"]: event["Auth"] for _, event in events("Api") if "Auth" in event}
+    assert own == {"/healthz": {"Authorizer": "NONE"}}
+
+
+def test_the_integration_timeout_rises_where_callers_wait():
+    for _, event in events("Api"):
+        assert ("TimeoutInMillis" in event) == (event["Path"] in WAITING)
+
+
+def test_the_stage_is_the_paths_v1_and_multipart_arrives_whole():
+    api = RESOURCES["Api"]
+    assert api["StageName"] == "v1"
+    assert api["EndpointConfiguration"] == {"Type": "REGIONAL"}
+    assert api["BinaryMediaTypes"] == ["multipart/form-data"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "retry"),
+    [
+        ("MISSING_AUTHENTICATION_TOKEN", 404, "not_found", "false"),
+        ("RESOURCE_NOT_FOUND", 404, "not_found", "false"),
+        ("UNAUTHORIZED", 401, "invalid_api_key", "false"),
+        ("ACCESS_DENIED", 401, "invalid_api_key", "false"),
+        ("REQUEST_TOO_LARGE", 413, "request_too_large", "false"),
+        ("INTEGRATION_TIMEOUT", 504, "server_error", "true"),
+        ("THROTTLED", 429, "rate_limit_exceeded", "true"),
+        ("QUOTA_EXCEEDED", 429, "insufficient_quota", "false"),
+        ("AUTHORIZER_FAILURE", 500, "server_error", None),
+        ("AUTHORIZER_CONFIGURATION_ERROR", 500, "server_error", None),
+        ("DEFAULT_4XX", None, "invalid_value", "false"),
+        ("DEFAULT_5XX", None, "server_error", None),
+    ],
+)
+def test_the_gateways_own_errors_are_openais(kind, status, code, retry):
+    response = gateway_responses(TEMPLATE)[kind]
+    assert response.get("StatusCode") == status
+    headers = response["ResponseParameters"]["Headers"]
+    assert headers["cache-control"] == "'no-store'"
+    assert headers["x-request-id"] == "context.requestId"
+    assert headers.get("x-should-retry") == (f"'{retry}'" if retry else None)
+    assert ("retry-after" in headers) == (retry == "true")
+    body = response["ResponseTemplates"]["application/json"]
+    error = json.loads(re.sub(r"\$context\.error\.messageString", '"said"', body))["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["code"] == code
+
+
+# ---- Permissions ----
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_do_named_things_to_named_resources(function):
+    for statement in statements(function):
+        assert statement.keys() == {"Effect", "Action", "Resource"}
+        assert all(re.fullmatch(r"[a-z0-9]+:[A-Za-z]+", action) for action in statement["Action"])
+        for resource in resources(statement):
+            [(intrinsic, name)] = resource.items()
+            assert intrinsic in ("Fn::GetAtt", "Fn::Sub")
+            if intrinsic == "Fn::Sub":
+                assert re.fullmatch(r"\$\{(Bucket\.Arn\}/\w+/\*|JobsTable\.Arn\}/index/open)", name)
+
+
+def test_who_may_do_what():
+    def who(action: str) -> set[str]:
+        return {function for function in FUNCTIONS if action in actions(function)}
+
+    assert statements("ModelsFunction") == []
+    assert actions("AuthorizerFunction") == {"dynamodb:GetItem"}
+    assert who("secretsmanager:GetSecretValue") == {*DOORS, "WorkerFunction"}
+    assert who("sqs:SendMessage") == {*DOORS, "JobsFunction", "SweepFunction"}
+    assert who("dynamodb:Query") == {"SweepFunction"}
+    assert who("s3:GetObjectVersion") == {"EditFunction"}
+    every = set.union(*(actions(function) for function in FUNCTIONS))
+    assert not {action for action in every if re.search("Delete|Scan|Acl|Policy", action)}
+    # DynamoDB has no such action: its parts are allowed one by one.
+    assert "dynamodb:TransactWriteItems" not in every
+
+
+def test_who_may_write_where_in_the_bucket():
+    assert {f: prefixes(f, "s3:PutObject") for f in FUNCTIONS if prefixes(f, "s3:PutObject")} == {
+        "GenerateFunction": {"inputs", "images", "answers"},
+        "EditFunction": {"inputs", "images", "answers", "outbox"},
+        "VariationFunction": {"inputs", "images", "answers"},
+        "WorkerFunction": {"images", "outbox"},
+        "JobsFunction": {"answers"},
+        "SweepFunction": {"images", "outbox"},
+    }
+
+
+# ---- Queues ----
+
+
+def test_a_message_stays_hidden_while_it_is_worked():
+    sources = events("SQS")
+    assert {function for function, _ in sources} == {"WorkerFunction", "EditFunction"}
+    for function, source in sources:
+        queue = RESOURCES[source["Queue"]["Fn::GetAtt"][0]]
+        assert queue["VisibilityTimeout"] >= FUNCTIONS[function]["Timeout"] + 60
+        assert source["BatchSize"] == 1
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "WorkerConcurrency"}}
+        redrive = queue["RedrivePolicy"]
+        assert redrive["maxReceiveCount"] >= 10
+        dead = RESOURCES[redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]]
+        assert dead["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+def test_only_this_accounts_buckets_may_fill_the_inbox_queue():
+    [statement] = RESOURCES["InboxQueuePolicy"]["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    }
+    assert TEMPLATE["Resources"]["Bucket"]["DependsOn"] == "InboxQueuePolicy"

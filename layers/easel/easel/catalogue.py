@@ -54,6 +54,8 @@ class _Entry:
     model: Model | None
     prices: Mapping[str, str]
     takes: frozenset[str]
+    alpha_is_mask: bool
+    """Whether an edit without a mask may change what is transparent in its first image."""
 
     def gone(self, today: date) -> bool:
         ended = self.shutdown_date is not None and self.shutdown_date <= today
@@ -109,6 +111,11 @@ class Catalogue:
         if entry is None or entry.shutdown_date is None or today < entry.shutdown_date - WARNING:
             return None
         return entry.shutdown_date
+
+    def alpha_is_mask(self, name: str) -> bool:
+        """Tell whether an edit by this name, without a mask, takes the first image's alpha."""
+        entry = self._entries.get(self._aliases.get(name, name))
+        return entry is not None and entry.alpha_is_mask
 
     def model(self, model_id: str) -> Model:
         """Return the model of an id that was resolved before. Raises KeyError."""
@@ -225,6 +232,7 @@ def _entry(
         model=_model(name, spec, parameters, combinations) if "prices" in spec else None,
         prices=spec.get("prices", {}),
         takes=frozenset(_taken(spec)),
+        alpha_is_mask=spec.get("alpha_is_mask", False),
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "CONTENT_TYPES",
     "Header",
     "Kind",
+    "alpha_mask",
     "digest",
     "resize",
     "sniff",
@@ -100,6 +101,22 @@ def resize(data: bytes, width: int, height: int) -> bytes:
     _check_extent(header, None)
     with _decoding(None), _open(header.kind, data) as image:
         return _resize(header.kind, data, image, (width, height))
+
+
+def alpha_mask(data: bytes) -> bytes | None:
+    """Return a sound picture's alpha as a mask, a PNG; None where all of it is opaque."""
+    from PIL import Image
+
+    header = sniff(data)
+    with _decoding("image"), _open(header.kind, data) as image:
+        alpha = image.convert("RGBA").getchannel("A")
+        if alpha.getextrema()[0] == 255:
+            return None
+        mask = Image.new("RGBA", image.size)
+        mask.putalpha(alpha)
+        out = BytesIO()
+        mask.save(out, "PNG")
+        return out.getvalue()
 
 
 def _check_extent(header: Header, param: str | None) -> None:

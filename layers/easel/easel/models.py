@@ -68,6 +68,10 @@ class Model:
         """Return the tokens of one output image; an unknown quality counts as the dearest."""
         return self.tokens.of(quality, (width, height))
 
+    def image_price(self, quality: str, width: int, height: int) -> int:
+        """Return what one image costs without its inputs, in micro-dollars."""
+        return microdollars(self.output_tokens(quality, width, height) * self.prices.image_out)
+
     def ceiling(
         self,
         operation: Operation,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from easel.catalogue import Catalogue, Model
 from easel.errors import InvalidRequest
-from easel.images import Kind
+from easel.images import Kind, alpha_mask, verify
 from easel.inputs import MAX_IMAGES, Fetch, Image, Inputs, Reference, checked
 from easel.prompt import Parts, Prompt
 from easel.settings import Settings
@@ -174,6 +174,9 @@ class Reader:
         if operation != "generate":
             most = 1 if operation == "variation" else MAX_IMAGES
             inputs = inputs.joined(wire.references(), tenancy.fetch, most=most)
+        if operation == "edit" and inputs.mask is None and self.catalogue.alpha_is_mask(named):
+            verify(inputs.images[0], "image")
+            inputs = replace(inputs, mask=alpha_mask(inputs.images[0]))
         parameters, resample = self._parameters(model, operation, wire, inputs)
         stored = checked(inputs, tenancy.name)
         request = Request(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from easel.catalogue import Catalogue, Listing
+from easel.catalogue import Catalogue, Listing, Model
 from easel.doors.https import Call, Reply
 from easel.errors import NotFound
+from easel.responses import cost_usd
 
 
 def serve(call: Call, catalogue: Catalogue, now: float) -> Reply:
@@ -16,7 +17,8 @@ def serve(call: Call, catalogue: Catalogue, now: float) -> Reply:
         return Reply(200, {"status": "ok"})
     listed = {one.id: one for one in catalogue.listed(datetime.fromtimestamp(now, UTC).date())}
     if call.event.resource == "/models":
-        return Reply(200, {"object": "list", "data": [_object(one) for one in listed.values()]})
+        objects = [_object(catalogue, one) for one in listed.values()]
+        return Reply(200, {"object": "list", "data": objects})
     name = call.event.path_parameters["id"]
     if name not in listed:
         raise NotFound(
@@ -24,10 +26,10 @@ def serve(call: Call, catalogue: Catalogue, now: float) -> Reply:
             code="model_not_found",
             param="model",
         )
-    return Reply(200, _object(listed[name]))
+    return Reply(200, _object(catalogue, listed[name]))
 
 
-def _object(one: Listing) -> dict[str, Any]:
+def _object(catalogue: Catalogue, one: Listing) -> dict[str, Any]:
     return {
         "id": one.id,
         "object": "model",
@@ -36,4 +38,11 @@ def _object(one: Listing) -> dict[str, Any]:
         "shutdown_date": one.shutdown_date and one.shutdown_date.isoformat(),
         "resolves_to": one.resolves_to,
         "prices": one.prices,
+        "usd_per_image": _per_image(catalogue.model(one.resolves_to or one.id)),
     }
+
+
+def _per_image(model: Model) -> dict[str, float]:
+    """Return the dollars of one square image by quality; its inputs come on top."""
+    qualities = [one for one in model.parameters["quality"].choices if one != "auto"]
+    return {one: cost_usd(model.image_price(one, 1024, 1024)) for one in qualities}

@@ -27,28 +27,20 @@ Every change of money is one transaction with the change of the job that causes 
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
-
-from easel.errors import EaselError
+from easel.aws.items import plain, values
+from easel.aws.transactions import Write, add, put, transact, update
 from easel.jobs import LEASE_SECONDS, Attempt, Job, LeaseLost
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _JSON = ("request", "attempts", "answer", "error")
-_FAILED = "ConditionalCheckFailed"
-_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 _DAY_SECONDS = 86_400
-
-_to_value = TypeSerializer().serialize
-_from_value = TypeDeserializer().deserialize
 
 
 class Pointer(NamedTuple):
@@ -91,23 +83,22 @@ class Ledger:
             "fingerprint": job.request.fingerprint(),
             "expires_at": job.created_at + self.retention_days * _DAY_SECONDS,
         }
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(tenant)"}
-        if stale is not None:
-            condition = {
-                "ConditionExpression": "attribute_not_exists(tenant) OR job = :stale",
-                "ExpressionAttributeValues": _values({":stale": stale}),
-            }
-        failed = self._transact(
+        free = "attribute_not_exists(tenant)"
+        takeover = {"ExpressionAttributeValues": values({":stale": stale})} if stale else {}
+        failed = transact(
+            self.client,
             [
-                self._put(
+                put(self.jobs_table, _item(job) | values({"open": "open"}), free),
+                put(
                     self.jobs_table,
-                    _item(job) | _values({"open": "open"}),
-                    {"ConditionExpression": "attribute_not_exists(tenant)"},
+                    values(claim),
+                    f"{free} OR job = :stale" if stale else free,
+                    **takeover,
                 ),
-                self._put(self.jobs_table, _values(claim), condition),
                 # Budgets are tested here: refused where committed would pass the budget.
-                self._add(job.tenant, f"month#{job.month}", {"committed": job.hold}),
-            ]
+                self._add(job.tenant, f"month#{job.month}", committed=job.hold),
+            ],
+            self.sleep,
         )
         # Our own job already there: an earlier try worked, and only its answer was lost.
         return not failed or 0 in failed
@@ -122,7 +113,7 @@ class Ledger:
                 "started_at = if_not_exists(started_at, :now)",
                 ConditionExpression="#status = :queued OR (#status = :running AND due_at <= :now)",
                 ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=_values(
+                ExpressionAttributeValues=values(
                     {
                         ":running": "running",
                         ":queued": "queued",
@@ -135,7 +126,7 @@ class Ledger:
             )
         except self.client.exceptions.ConditionalCheckFailedException:
             return None
-        return _job(_plain(got["Attributes"]))
+        return _job(plain(got["Attributes"]))
 
     def renew(self, job: Job, now: int) -> None:
         """Keep the lease for another LEASE_SECONDS. Raises LeaseLost."""
@@ -146,7 +137,7 @@ class Ledger:
                 UpdateExpression="SET due_at = :until",
                 ConditionExpression="lease = :lease AND #status = :running",
                 ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=_values(
+                ExpressionAttributeValues=values(
                     {":lease": job.lease, ":running": "running", ":until": now + LEASE_SECONDS}
                 ),
             )
@@ -164,7 +155,7 @@ class Ledger:
         self._conditionally(
             [
                 self._rewrite(job, job.lease),
-                self._add(job.tenant, f"month#{job.month}", {"committed": hold}),
+                self._add(job.tenant, f"month#{job.month}", committed=hold),
             ]
         )
         return job
@@ -183,9 +174,10 @@ class Ledger:
                 self._add(
                     job.tenant,
                     f"month#{job.month}",
-                    {"committed": job.charge - job.hold, "spent": job.charge},
+                    committed=job.charge - job.hold,
+                    spent=job.charge,
                 ),
-                self._add(job.tenant, count, {"jobs": 1, "images": made, "spent": job.charge}),
+                self._add(job.tenant, count, jobs=1, images=made, spent=job.charge),
                 *(self._charge(job, attempt) for attempt in job.attempts),
             ]
         )
@@ -207,33 +199,25 @@ class Ledger:
             IndexName="open",
             KeyConditionExpression="#open = :open AND due_at <= :now",
             ExpressionAttributeNames={"#open": "open"},
-            ExpressionAttributeValues=_values({":open": "open", ":now": now}),
+            ExpressionAttributeValues=values({":open": "open", ":now": now}),
         )
         for page in pages:
-            for item in map(_plain, page["Items"]):
+            for item in map(plain, page["Items"]):
                 yield item["tenant"], item["sk"].removeprefix("job#")
 
     def _get(self, tenant: str, sk: str) -> dict[str, Any] | None:
         got = self.client.get_item(
             TableName=self.jobs_table,
-            Key=_values({"tenant": tenant, "sk": sk}),
+            Key=values({"tenant": tenant, "sk": sk}),
             ConsistentRead=True,
         )
-        return _plain(got["Item"]) if "Item" in got else None
+        return plain(got["Item"]) if "Item" in got else None
 
     def _update(self, tenant: str, job_id: str, **expressions: Any) -> dict[str, Any]:
-        """Update one job; a conflict with a transaction on it is tried again with jitter."""
-        key = _values({"tenant": tenant, "sk": f"job#{job_id}"})
-        for pause in _pauses():
-            try:
-                return dict(
-                    self.client.update_item(TableName=self.jobs_table, Key=key, **expressions)
-                )
-            except self.client.exceptions.TransactionConflictException:
-                self.sleep(pause)
-        raise _busy()
+        key = values({"tenant": tenant, "sk": f"job#{job_id}"})
+        return update(self.client, self.sleep, TableName=self.jobs_table, Key=key, **expressions)
 
-    def _rewrite(self, job: Job, lease: str | None) -> dict[str, Any]:
+    def _rewrite(self, job: Job, lease: str | None) -> Write:
         """Replace the open job's item, if the lease is still this one."""
         extra: dict[str, Any] = {}
         if job.open or job.reply_to:
@@ -241,18 +225,16 @@ class Ledger:
         if not job.open:
             extra["expires_at"] = (job.finished_at or 0) + self.retention_days * _DAY_SECONDS
         held = "lease = :lease" if lease else "attribute_not_exists(lease)"
-        values = {":queued": "queued", ":running": "running"} | ({":lease": lease} if lease else {})
-        return self._put(
+        names = {":queued": "queued", ":running": "running"} | ({":lease": lease} if lease else {})
+        return put(
             self.jobs_table,
-            _item(job) | _values(extra),
-            {
-                "ConditionExpression": f"#status IN (:queued, :running) AND {held}",
-                "ExpressionAttributeNames": {"#status": "status"},
-                "ExpressionAttributeValues": _values(values),
-            },
+            _item(job) | values(extra),
+            f"#status IN (:queued, :running) AND {held}",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=values(names),
         )
 
-    def _charge(self, job: Job, attempt: Attempt) -> dict[str, Any]:
+    def _charge(self, job: Job, attempt: Attempt) -> Write:
         row = {
             "tenant": job.tenant,
             "sk": f"charge#{job.id}#{attempt.number}",
@@ -264,77 +246,14 @@ class Ledger:
             "operation": job.request.operation,
             "at": job.finished_at,
         }
-        return self._put(
-            self.ledger_table,
-            _values(row),
-            {"ConditionExpression": "attribute_not_exists(tenant)"},
-        )
+        return put(self.ledger_table, values(row), "attribute_not_exists(tenant)")
 
-    def _put(self, table: str, item: dict[str, Any], condition: dict[str, Any]) -> dict[str, Any]:
-        return {"Put": {"TableName": table, "Item": item, **condition}}
+    def _add(self, tenant: str, sk: str, **amounts: int) -> Write:
+        return add(self.ledger_table, {"tenant": tenant, "sk": sk}, amounts)
 
-    def _add(self, tenant: str, sk: str, amounts: dict[str, int]) -> dict[str, Any]:
-        return {
-            "Update": {
-                "TableName": self.ledger_table,
-                "Key": _values({"tenant": tenant, "sk": sk}),
-                "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in amounts),
-                "ExpressionAttributeNames": {f"#{name}": name for name in amounts},
-                "ExpressionAttributeValues": _values(
-                    {f":{name}": amount for name, amount in amounts.items()}
-                ),
-            }
-        }
-
-    def _conditionally(self, items: list[dict[str, Any]]) -> None:
-        if self._transact(items):
+    def _conditionally(self, writes: list[Write]) -> None:
+        if transact(self.client, writes, self.sleep):
             raise LeaseLost
-
-    def _transact(self, items: list[dict[str, Any]]) -> set[int]:
-        """Write all or nothing; return the indices of the items whose condition failed.
-
-        A conflict or throttling is tried again with jitter, for a few seconds.
-        """
-        for pause in _pauses():
-            try:
-                self.client.transact_write_items(TransactItems=items)  # type: ignore[arg-type]  # built from plain dicts
-            except ClientError as error:
-                failed, passing = _reasons(error)
-                if failed:
-                    return failed
-                if not passing:
-                    raise
-            else:
-                return set()
-            self.sleep(pause)
-        raise _busy()
-
-
-def _pauses() -> Iterator[float]:
-    for step in range(8):
-        yield random.uniform(0, 0.05 * 2**step)
-
-
-def _busy() -> EaselError:
-    return EaselError("The ledger is busy; try again.", status=503, retry=True, retry_after=1)
-
-
-def _reasons(error: ClientError) -> tuple[set[int], bool]:
-    """Return which conditions failed, and whether the same write may work in a moment."""
-    code = error.response["Error"]["Code"]
-    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]  # only this error has them
-    codes = [reason.get("Code", "None") for reason in reasons]
-    failed = {index for index, code in enumerate(codes) if code == _FAILED}
-    passing = code == "TransactionInProgressException" or bool(_PASSING.intersection(codes))
-    return failed, passing
-
-
-def _values(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: _to_value(value) for name, value in fields.items() if value is not None}
-
-
-def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: _from_value(value) for name, value in item.items()}
 
 
 def _item(job: Job) -> dict[str, Any]:
@@ -343,7 +262,7 @@ def _item(job: Job) -> dict[str, Any]:
     for name in _JSON:
         if name in fields:
             fields[name] = json.dumps(fields[name], ensure_ascii=False)
-    return _values(fields)
+    return values(fields)
 
 
 def _job(item: dict[str, Any]) -> Job:

@@ -11,16 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
+from easel.aws.items import plain, values
 from easel.errors import Conflict, NotFound
 from easel.tenants import Tenant, digest
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-
-_to_item = TypeSerializer().serialize
-_from_item = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class Tenants:
         try:
             self.client.put_item(
                 TableName=self.table,
-                Item=_item(
+                Item=values(
                     {**tenant.model_dump(), "id": f"tenant#{tenant.name}", "created_at": int(now)}
                 ),
                 ConditionExpression="attribute_not_exists(id)",
@@ -59,13 +55,9 @@ class Tenants:
             raise NotFound(f"There is no tenant {name!r}; create it first.")
         self.client.put_item(
             TableName=self.table,
-            Item=_item({"id": f"key#{digest(key)}", "tenant": name, "created_at": int(now)}),
+            Item=values({"id": f"key#{digest(key)}", "tenant": name, "created_at": int(now)}),
         )
 
     def _get(self, key: str) -> dict[str, Any] | None:
         got = self.client.get_item(TableName=self.table, Key={"id": {"S": key}}).get("Item")
-        return {name: _from_item(value) for name, value in got.items()} if got else None
-
-
-def _item(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: _to_item(value) for name, value in fields.items()}
+        return plain(got) if got else None

@@ -1,0 +1,90 @@
+"""Writes to DynamoDB that are tried again where another write was in the way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from easel.aws.items import values
+from easel.errors import EaselError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_FAILED = "ConditionalCheckFailed"
+_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+Sleep = Callable[[float], None]
+Write = dict[str, Any]
+
+
+def put(table: str, item: dict[str, Any], condition: str, **expressions: Any) -> Write:
+    """Return a write of a whole item, if the condition holds."""
+    return {
+        "Put": {"TableName": table, "Item": item, "ConditionExpression": condition} | expressions
+    }
+
+
+def add(table: str, key: dict[str, Any], amounts: dict[str, int]) -> Write:
+    """Return a write that adds to an item's numbers, all zero where there is none."""
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": values(key),
+            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in amounts),
+            "ExpressionAttributeNames": {f"#{name}": name for name in amounts},
+            "ExpressionAttributeValues": values({f":{name}": n for name, n in amounts.items()}),
+        }
+    }
+
+
+def transact(client: DynamoDBClient, writes: list[Write], sleep: Sleep) -> set[int]:
+    """Write all or nothing; return the indices of the writes whose condition failed.
+
+    A conflict or throttling is tried again with jitter, for a few seconds, then it is an EaselError
+    of status 503. boto3 gives every call a token, so that its own retries write once.
+    """
+    for pause in _pauses():
+        try:
+            client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]  # plain dicts
+        except ClientError as error:
+            failed, passing = _reasons(error)
+            if failed:
+                return failed
+            if not passing:
+                raise
+        else:
+            return set()
+        sleep(pause)
+    raise _busy()
+
+
+def update(client: DynamoDBClient, sleep: Sleep, **request: Any) -> dict[str, Any]:
+    """Update one item; a transaction on it is waited for, as above. Returns the response."""
+    for pause in _pauses():
+        try:
+            return dict(client.update_item(**request))
+        except client.exceptions.TransactionConflictException:
+            sleep(pause)
+    raise _busy()
+
+
+def _pauses() -> Iterator[float]:
+    for step in range(8):
+        yield random.uniform(0, 0.05 * 2**step)
+
+
+def _busy() -> EaselError:
+    return EaselError("The ledger is busy; try again.", status=503, retry=True, retry_after=1)
+
+
+def _reasons(error: ClientError) -> tuple[set[int], bool]:
+    """Return which conditions failed, and whether the same write may work in a moment."""
+    reasons: Any = error.response.get("CancellationReasons", [])
+    codes = [reason.get("Code", "None") for reason in reasons]
+    failed = {index for index, code in enumerate(codes) if code == _FAILED}
+    in_progress = error.response["Error"]["Code"] == "TransactionInProgressException"
+    return failed, in_progress or bool(_PASSING.intersection(codes))

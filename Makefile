@@ -8,12 +8,14 @@ SOURCES := template.yaml $(shell find functions layers -not -name '__pycache__' 
 # sam build ships no bytecode, and a function's disk is read-only: without it every cold start compiles anew.
 COMPILE := $(VENV)/sam/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash
 PORT ?= 8080
+NODE := $(if $(shell command -v npm),.local/node/ready)
+# The published clients that are not of this project's own environment.
+CLIENTS := $(VENV)/clients-0.28.1/ready $(VENV)/clients-langchain/ready $(NODE)
 E ?= direct
 ENV ?= default
 export SAM_CLI_TELEMETRY := 0
-export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help run invoke test lint unit stack build deploy ready clean
+.PHONY: help run invoke test lint unit stack clients bench build deploy ready clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -24,6 +26,8 @@ help:
 	@echo "make test            everything that is checked"
 	@echo "make lint | unit | stack"
 	@echo "                     a part of it"
+	@echo "make clients         every published client in every case it can express, as a table; with ONLY=curl some"
+	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
 	@echo "make build           what is deployed, for the template's default architecture"
 	@echo "make deploy          build, and deploy to dev; with ENV=prod to prod (samconfig.toml)"
 	@echo "make clean           forget all that was installed and built"
@@ -36,6 +40,7 @@ invoke: $(VENV)/dev/ready ready
 
 test: lint unit stack
 
+lint: export AWS_DEFAULT_REGION ?= us-east-1
 lint: $(VENV)/dev/ready $(VENV)/sam/ready
 	@echo "· lint and types"
 	@$(PYTHON) -m ruff check
@@ -49,9 +54,15 @@ unit: $(VENV)/dev/ready
 	@echo "· unit tests"
 	@$(PYTHON) -m pytest tests/unit tests/functions
 
-stack: $(VENV)/dev/ready ready
+stack: $(VENV)/dev/ready ready $(NODE)
 	@echo "· template and stack tests"
 	@$(PYTHON) -m pytest tests/template tests/stack
+
+clients: $(VENV)/dev/ready ready $(CLIENTS)
+	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.clients.matrix $(ONLY)
+
+bench: $(VENV)/dev/ready ready
+	@exec $(PYTHON) -m bench
 
 build: $(VENV)/sam/ready
 	@$(SAM) build
@@ -76,6 +87,12 @@ $(VENV)/%/ready: requirements/%.txt
 	@rm -rf $(@D)
 	@python="$$(local/find-python)" && "$$python" -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements/$*.txt
+	@touch $@
+
+.local/node/ready: requirements/package.json
+	@echo "· installing $<"
+	@mkdir -p $(@D) && cp $< $(@D)
+	@npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
 clean:

@@ -12,11 +12,13 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from easel import bootstrap
-from easel.doors import pictures
+from easel.doors import inbox, pictures
 
 easel = bootstrap.build()
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the picture, or where it will be."""
+    if "Records" in event:
+        return inbox.answer(easel, event, easel.ends_at(context))
     return pictures.serve(easel, "edit", event, context)

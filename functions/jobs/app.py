@@ -9,14 +9,14 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from easel import bootstrap
-from easel.doors import calls, https, pictures
+from easel.doors import calls, https
 
 easel = bootstrap.build()
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the job, or its result when that is ready."""
-    until = pictures.ends_at(easel, context)
+    until = easel.ends_at(context)
     routes = {
         "/jobs/{id}": lambda call: calls.show(easel, call),
         "/jobs/{id}/result": lambda call: calls.result(easel, call, until),

@@ -1,6 +1,7 @@
-"""Models: GET /v1/models, /v1/models/{id} and /v1/healthz.
+"""Models: GET /v1/models, /v1/models/{id}, /v1/openapi.json and /v1/healthz.
 
-Answers from the catalogue alone (``catalogue``, ``doors.models``); it has no AWS permission.
+Answers from the catalogue alone (``catalogue``, ``doors.models``), and with what describes the
+whole of the API (``openapi``); it has no AWS permission.
 """
 
 from time import time
@@ -15,5 +16,5 @@ catalogue = Catalogue.load()
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Return the models, one model, or that all is well."""
+    """Return the models, one model, the document, or that all is well."""
     return https.answer(event, lambda call: models.serve(call, catalogue, time()))

@@ -10,11 +10,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from easel import bootstrap
-from easel.doors import pictures, queue
+from easel.doors import queue
 
 easel = bootstrap.build()
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return which messages failed, for the queue to bring again."""
-    return queue.work(event, easel.lifecycle.worker, pictures.ends_at(easel, context))
+    return queue.work(event, easel.lifecycle.worker, easel.ends_at(context))

@@ -21,7 +21,6 @@ from local.standin import Standin
 from local.template import ROOT
 from tests import deployment
 
-
 LOADER = botocore.loaders.create_loader()
 
 

@@ -137,6 +137,7 @@ def test_the_routes_are_the_contracts():
         ("/jobs/{id}/result", "post", "JobsFunction"),
         ("/models", "get", "ModelsFunction"),
         ("/models/{id}", "get", "ModelsFunction"),
+        ("/openapi.json", "get", "ModelsFunction"),
     ]
 
 
@@ -145,7 +146,7 @@ def test_only_health_needs_no_key():
     assert auth["DefaultAuthorizer"] in auth["Authorizers"]
     assert auth["Authorizers"]["TenantKey"]["Identity"]["ReauthorizeEvery"] == 60
     own = {event["Path"]: event["Auth"] for _, event in events("Api") if "Auth" in event}
-    assert own == {"/healthz": {"Authorizer": "NONE"}}
+    assert own == {path: {"Authorizer": "NONE"} for path in ("/healthz", "/openapi.json")}
 
 
 def test_the_integration_timeout_rises_where_callers_wait():
@@ -229,7 +230,7 @@ def test_who_may_write_where_in_the_bucket():
         "VariationFunction": {"inputs", "images", "answers"},
         "WorkerFunction": {"images", "outbox"},
         "JobsFunction": {"answers"},
-        "SweepFunction": {"images", "outbox"},
+        "SweepFunction": {"outbox"},
     }
 
 

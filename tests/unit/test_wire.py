@@ -1,4 +1,4 @@
-"""The wire as the installed SDK types it: what OpenAI adds or drops fails here, not at a caller's."""
+"""The wire as the installed SDK types it: what OpenAI adds or drops fails here first."""
 
 from __future__ import annotations
 
@@ -50,8 +50,4 @@ def test_the_choices_are_the_sdks(operation: str) -> None:
 
 def _literals(hint: Any) -> set[str]:
     args = getattr(hint, "__args__", ())
-    return {
-        one
-        for arg in args
-        for one in ([arg] if isinstance(arg, str) else _literals(arg))
-    }
+    return {one for arg in args for one in ([arg] if isinstance(arg, str) else _literals(arg))}

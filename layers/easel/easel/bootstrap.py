@@ -21,7 +21,13 @@ from easel.settings import Settings
 from easel.worker import Worker
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
     from easel.upstream import Upstream
+
+
+_LAST_SECONDS = 10
+"""What is left of a function's time for building the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,10 @@ class Easel:
     lifecycle: Lifecycle
     inline: Lifecycle
     clock: Callable[[], float]
+
+    def ends_at(self, context: LambdaContext) -> float:
+        """Return the Unix time by which a function must be done, its answer built."""
+        return self.clock() + context.get_remaining_time_in_millis() / 1000 - _LAST_SECONDS
 
 
 def build(

@@ -7,7 +7,6 @@ is told by their bytes, never by what a caller says of them. Nothing remote is f
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -138,7 +137,7 @@ def _bytes(reference: Reference, param: str, fetch: Fetch) -> bytes:
         )
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise InvalidRequest(
             f"Invalid {param!r}: the data URL is not base64.", param=param
         ) from None

@@ -19,6 +19,10 @@ PARTIAL_IMAGE_TOKENS = 100
 """Output tokens each partial image adds."""
 
 
+_MOST_TOKENS = 10**9
+"""More than any call can use: a number beyond it is no count of tokens."""
+
+
 def microdollars(cost: Decimal) -> int:
     """Round a cost up to a whole micro-dollar."""
     return int(cost.to_integral_value(ROUND_CEILING))
@@ -102,8 +106,8 @@ def _split(usage: Mapping[str, Any], side: str) -> tuple[int, int]:
 
 def _total(usage: Mapping[str, Any], side: str) -> int:
     total = usage.get(f"{side}_tokens")
-    if not isinstance(total, int):
-        raise ValueError(f"usage without {side}_tokens has no price")
+    if not isinstance(total, int) or not 0 <= total <= _MOST_TOKENS:
+        raise ValueError(f"usage without {side}_tokens that can be has no price")
     return total
 
 

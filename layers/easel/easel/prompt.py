@@ -29,7 +29,7 @@ class Parts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    subject: str = Field(min_length=1)
+    subject: str = Field(pattern=r"\S")
     composition: str | None = None
     lighting: str | None = None
     palette: str | None = None

@@ -171,7 +171,9 @@ class Reader:
         named = wire.model or self.settings.default_model
         model = self.catalogue.resolve(named, today)
         prompt = _prompt(wire, operation, tenancy)
-        if operation != "generate":
+        if operation == "generate":
+            _refuse_images(wire, inputs)
+        else:
             most = 1 if operation == "variation" else MAX_IMAGES
             inputs = inputs.joined(wire.references(), tenancy.fetch, most=most)
         if operation == "edit" and inputs.mask is None and self.catalogue.alpha_is_mask(named):
@@ -236,8 +238,16 @@ def _validated(fields: Mapping[str, Any]) -> Wire:
         return Wire.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        param = str(first["loc"][0])
+        param = str(first["loc"][0]) if first["loc"] else None
         raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
+
+
+def _refuse_images(wire: Wire, inputs: Inputs) -> None:
+    given = [*wire.references(), *(["image"] if inputs.images else [])]
+    if given:
+        raise InvalidRequest(
+            "A generation takes no images. POST them to /v1/images/edits.", param=given[0]
+        )
 
 
 def _check_size(request: Request) -> None:
@@ -245,7 +255,8 @@ def _check_size(request: Request) -> None:
         size = len(request.model_dump_json().encode())
     except ValueError:
         raise InvalidRequest(
-            "The text holds a lone surrogate, which is half a character; send whole ones."
+            "The request cannot be kept as text: it holds half a character (a lone surrogate), "
+            "or is nested too deeply."
         ) from None
     if size > MAX_REQUEST:
         raise InvalidRequest(

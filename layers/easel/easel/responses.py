@@ -80,7 +80,7 @@ def _events(job: Job, links: Links) -> Iterator[str]:
             **{name: head[name] for name in ("id", "model", "cost_usd")},
             **_datum(job, index, image, links, "b64_json"),
         }
-        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+        yield f"event: {event['type']}\ndata: {_with_base64(event)}\n\n"
 
 
 _NO_USAGE = {
@@ -97,7 +97,8 @@ def _images_response(
     head = json.dumps(_head(job))
     yield head[:-1] + ', "data": ['
     for index, image in enumerate(_images(job)):
-        yield ("," if index else "") + json.dumps(_datum(job, index, image, links, response_format))
+        datum = _with_base64(_datum(job, index, image, links, response_format))
+        yield f", {datum}" if index else datum
     yield "]}"
 
 
@@ -118,6 +119,13 @@ def job_object(job: Job, links: Links) -> dict[str, Any]:
         "error": error,
         "data": [_datum(job, i, image, links, "url") for i, image in enumerate(_images(job))],
     }
+
+
+def _with_base64(fields: dict[str, Any]) -> str:
+    """Return the fields as JSON; base64 needs no escaping, and is the most of it."""
+    encoded = fields.pop("b64_json", None)
+    text = json.dumps(fields)
+    return f'{text[:-1]}, "b64_json": "{encoded}"}}' if encoded is not None else text
 
 
 def _images(job: Job) -> tuple[Image, ...]:

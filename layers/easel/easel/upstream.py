@@ -14,7 +14,6 @@ Sources: OpenAI's error codes guide and the community's reports on image 429s, N
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx2
 import openai
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from easel.errors import (
     UpstreamBusy,
@@ -55,10 +54,13 @@ _NEVER = {
 _PASSING = {408, 409, 429, 500, 503}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+_LONGEST_WORD = 100
 _LONGEST_TEXT = 1_000
 """Characters of upstream's words that are kept, so that a job stays within DynamoDB's 400 KB."""
 _OPENAI = "https://api.openai.com/v1"
-_WAIT_IN_TEXT = re.compile(r"try again (?:after|in) ([0-9]{1,6}(?:\.[0-9]*)?) ?(ms|s)")
+_WAIT_IN_TEXT = re.compile(
+    r"try again (?:after|in) (?:([0-9]{1,4})m(?:in\w*)?,? ?)?([0-9]{1,6}(?:\.[0-9]*)?) ?(ms|s)"
+)
 
 
 class Datum(BaseModel):
@@ -67,7 +69,9 @@ class Datum(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     b64_json: str
-    revised_prompt: Annotated[str | None, AfterValidator(lambda t: t and t[:_LONGEST_TEXT])] = None
+    revised_prompt: Annotated[str | None, BeforeValidator(lambda text: text and _whole(text))] = (
+        None
+    )
 
 
 class Rendered(BaseModel):
@@ -89,7 +93,7 @@ class Rendered(BaseModel):
         for datum in self.data:
             try:
                 yield base64.b64decode(datum.b64_json, validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise UpstreamUnknown(_UNREADABLE) from None
 
 
@@ -150,6 +154,7 @@ class Upstream:
             except openai.AuthenticationError:
                 response = post(self._connected(afresh=True))
         try:
+            # Not pydantic's own parser: it would give up paid pictures for half a character.
             return Rendered.model_validate(json.loads(response.content))
         except (ValueError, ValidationError):
             raise UpstreamUnknown(_UNREADABLE) from None
@@ -223,7 +228,7 @@ def _of_line(error: openai.APIConnectionError) -> UpstreamFailure:
 
 def _of_status(error: openai.APIStatusError) -> UpstreamFailure:
     status = error.status_code
-    if error.code in _NEVER or error.type in _NEVER:
+    if _NEVER & {_word(error.code), _word(error.type)}:
         return _refused(error)
     if status == 429 or (status in _PASSING and (error.code or error.type)):
         return _busy(error)
@@ -244,9 +249,9 @@ def _refused(error: openai.APIStatusError) -> UpstreamRefused:
     return UpstreamRefused(
         _message(error),
         status=error.status_code,
-        code=error.code or "upstream_error",
-        type=error.type or "invalid_request_error",
-        param=error.param,
+        code=_word(error.code) or "upstream_error",
+        type=_word(error.type) or "invalid_request_error",
+        param=_word(error.param),
         retry=False,
     )
 
@@ -258,7 +263,7 @@ def _busy(error: openai.APIStatusError) -> UpstreamBusy:
             _message(error),
             status=429,
             code="rate_limit_exceeded",
-            type=error.type or "rate_limit_error",
+            type=_word(error.type) or "rate_limit_error",
             retry_after=wait,
         )
     if error.status_code == 503:
@@ -266,10 +271,21 @@ def _busy(error: openai.APIStatusError) -> UpstreamBusy:
     return UpstreamBusy(_message(error), status=502, code="upstream_error", retry_after=wait)
 
 
+def _word(value: object) -> str | None:
+    """Return a code, type or param as upstream gave it, if it is one."""
+    short = isinstance(value, str) and len(value) <= _LONGEST_WORD
+    return _whole(value) if short else None
+
+
+def _whole(text: Any) -> str:
+    """Return the text cut to what is kept of it, half characters as question marks."""
+    return str(text)[:_LONGEST_TEXT].encode(errors="replace").decode()
+
+
 def _message(error: openai.APIStatusError) -> str:
     body = error.body
     said = body.get("message") if isinstance(body, dict) else None
-    return str(said or f"Upstream answered {error.status_code}.")[:_LONGEST_TEXT]
+    return _whole(said or f"Upstream answered {error.status_code}.")
 
 
 def _wait(error: openai.APIStatusError) -> float | None:
@@ -283,4 +299,6 @@ def _wait(error: openai.APIStatusError) -> float | None:
         if 0 <= wait < math.inf:
             return wait
     found = _WAIT_IN_TEXT.search(_message(error))
-    return float(found[1]) * (0.001 if found[2] == "ms" else 1.0) if found else None
+    if not found:
+        return None
+    return int(found[1] or 0) * 60 + float(found[2]) * (0.001 if found[3] == "ms" else 1.0)

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from easel.settings import Settings
     from easel.upstream import Rendered, Upstream
 
-_RENEW_SECONDS = LEASE_SECONDS / 3
 _LONGEST_CALL_SECONDS = 840
 _LAST_SECONDS = 5
 """What is left of a worker's time for storing and closing."""
@@ -56,7 +55,7 @@ _TRIES_OF_THE_FAILING = 4
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Runs jobs, one at a time. ``gives_back``: whether a queue and a sweep bring a job again."""
+    """Runs jobs, one at a time."""
 
     settings: Settings
     catalogue: Catalogue
@@ -65,8 +64,10 @@ class Worker:
     upstream: Callable[[], Upstream]
     """Made at need: a door that only opens jobs never loads OpenAI's SDK."""
     gives_back: bool
+    """Whether a queue and a sweep bring a job again."""
     clock: Callable[[], float] = field(default=time)
     sleep: Callable[[float], None] = field(default=sleep)
+    renew_seconds: float = LEASE_SECONDS / 3
 
     def run(self, tenant: str, job_id: str, until: float) -> Job | None:
         """Work on the job until Unix time ``until``; return it as this worker leaves it.
@@ -105,7 +106,7 @@ class Worker:
         done = threading.Event()
 
         def renew() -> None:
-            pause = _RENEW_SECONDS
+            pause = self.renew_seconds
             while not done.wait(pause):
                 try:
                     self.ledger.renew(job, int(self.clock()))
@@ -114,9 +115,9 @@ class Worker:
                 # Whatever it is, giving up would hand a job that is being paid for to another.
                 except Exception as error:
                     telemetry.unexpected(error, job=job.id)
-                    pause = _RENEW_SECONDS / 10
+                    pause = self.renew_seconds / 10
                 else:
-                    pause = _RENEW_SECONDS
+                    pause = self.renew_seconds
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()

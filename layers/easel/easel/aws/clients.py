@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 _PATIENCE: dict[str, Any] = {
+    # botocore else describes the machine anew with every call.
+    "user_agent": "easel",
     "connect_timeout": 3,
     "read_timeout": 20,
     "retries": {"mode": "standard", "total_max_attempts": 4},

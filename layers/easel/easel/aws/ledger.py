@@ -111,7 +111,9 @@ class Ledger:
                 job_id,
                 UpdateExpression="SET #status = :running, lease = :owner, due_at = :until, "
                 "started_at = if_not_exists(started_at, :now)",
-                ConditionExpression="#status = :queued OR (#status = :running AND due_at <= :now)",
+                # Already ours: an earlier try worked, and only its answer was lost.
+                ConditionExpression="#status = :queued OR "
+                "(#status = :running AND (due_at <= :now OR lease = :owner))",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=values(
                     {
@@ -261,7 +263,7 @@ def _item(job: Job) -> dict[str, Any]:
     fields["sk"] = f"job#{fields.pop('id')}"
     for name in _JSON:
         if name in fields:
-            fields[name] = json.dumps(fields[name], ensure_ascii=False)
+            fields[name] = json.dumps(fields[name], ensure_ascii=False, separators=(",", ":"))
     return values(fields)
 
 

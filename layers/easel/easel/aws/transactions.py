@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 _FAILED = "ConditionalCheckFailed"
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+_PASSING_ERRORS = {
+    "TransactionInProgressException",
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "InternalServerError",
+}
 
 Sleep = Callable[[float], None]
 Write = dict[str, Any]
@@ -86,5 +93,5 @@ def _reasons(error: ClientError) -> tuple[set[int], bool]:
     reasons: Any = error.response.get("CancellationReasons", [])
     codes = [reason.get("Code", "None") for reason in reasons]
     failed = {index for index, code in enumerate(codes) if code == _FAILED}
-    in_progress = error.response["Error"]["Code"] == "TransactionInProgressException"
-    return failed, in_progress or bool(_PASSING.intersection(codes))
+    passing = error.response["Error"]["Code"] in _PASSING_ERRORS
+    return failed, passing or bool(_PASSING.intersection(codes))

@@ -159,7 +159,8 @@ def _ending(easel: Easel, delivery: Delivery) -> dict[str, str]:
 def _elsewhere(easel: Easel, call: Call, job: Job, delivery: Delivery, hop: int) -> Reply:
     if hop >= MOST_HOPS:
         raise Overloaded(
-            f"{job.id} is still at work. Ask again: the same request meets the same job.",
+            f"{job.id} is still at work. GET {call.root}/jobs/{job.id}/result waits on for it; "
+            "repeated without a retry count or an Idempotency-Key, a request is a new purchase.",
             retry_after=1,
         )
     location = _location(call, job, delivery, hop=hop + 1)

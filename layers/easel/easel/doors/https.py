@@ -65,8 +65,8 @@ class Call:
     def preference(self, name: str) -> str | None:
         """Return the preference's value (RFC 7240), empty where it has none, None if absent."""
         for one in self.header("prefer").split(","):
-            key, _, value = one.strip().partition("=")
-            if key.lower() == name:
+            key, _, value = one.partition(";")[0].partition("=")
+            if key.strip().lower() == name:
                 return value.strip('" ')
         return None
 

@@ -1,4 +1,4 @@
-"""The catalogue over HTTPS: OpenAI's model objects, with what Easel adds."""
+"""The catalogue over HTTPS: OpenAI's model objects, with what Easel adds; and the document."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from easel.catalogue import Catalogue, Listing, Model
 from easel.doors.https import Call, Reply
 from easel.errors import NotFound
 from easel.responses import cost_usd
+from easel.settings import Settings
 
 
 def serve(call: Call, catalogue: Catalogue, now: float) -> Reply:
-    """Answer ``/models``, ``/models/{id}`` and ``/healthz``."""
+    """Answer ``/models``, ``/models/{id}``, ``/openapi.json`` and ``/healthz``."""
     if call.event.resource == "/healthz":
         return Reply(200, {"status": "ok"})
-    listed = {one.id: one for one in catalogue.listed(datetime.fromtimestamp(now, UTC).date())}
+    today = datetime.fromtimestamp(now, UTC).date()
+    if call.event.resource == "/openapi.json":
+        from easel import openapi  # here, so that no other route waits for it
+
+        return Reply(200, openapi.document(catalogue, Settings.from_env(), today, call.root))
+    listed = {one.id: one for one in catalogue.listed(today)}
     if call.event.resource == "/models":
         objects = [_object(catalogue, one) for one in listed.values()]
         return Reply(200, {"object": "list", "data": objects})

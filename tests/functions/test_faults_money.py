@@ -1,0 +1,222 @@
+"""Odd answers of upstream, and what they may and may not cost."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+
+from easel import bootstrap
+from easel.bootstrap import Easel
+from easel.jobs import Job
+from tests.functions.conftest import Deployed
+from tests.functions.test_edit import picture
+from tests.functions.test_worker import balanced, opened, run
+
+
+@pytest.fixture
+def easel(deployed: Deployed) -> Easel:
+    deployed.tenant()
+    return bootstrap.build(sleep=lambda _: None)
+
+
+@contextmanager
+def upstream(deployed: Deployed, status: int, body: bytes | dict[str, Any]) -> Iterator[list[str]]:
+    """Let upstream be one that always answers so; yield the paths it was called by."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            paths.append(self.path)
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        secret = {"api_key": "sk-1", "base_url": f"http://127.0.0.1:{server.server_port}/v1"}
+        boto3.client("secretsmanager").put_secret_value(
+            SecretId=deployed.environ["UPSTREAM_SECRET"], SecretString=json.dumps(secret)
+        )
+        yield paths
+        server.shutdown()
+
+
+def images(**more: Any) -> dict[str, Any]:
+    """Return an ImagesResponse."""
+    datum = {"b64_json": base64.b64encode(picture()).decode(), **more.pop("datum", {})}
+    return {"created": 1, "data": [datum], **more}
+
+
+def ended(deployed: Deployed, easel: Easel, job: Job) -> Job:
+    """Return the job, which must be closed and in the books."""
+    done = easel.lifecycle.find("demo", job.id)
+    assert not done.open
+    assert balanced(deployed) == {"charges": done.charge, "held": 0}
+    return done
+
+
+def test_a_secret_that_cannot_be_read_for_a_moment_leaves_a_usable_client(
+    deployed: Deployed, easel: Easel
+) -> None:
+    secrets, name = boto3.client("secretsmanager"), deployed.environ["UPSTREAM_SECRET"]
+    deployed.standin.rule(containing="refused", status=401, code="invalid_api_key")
+    jobs = [opened(easel, prompt) for prompt in ("first", "refused", "third")]
+    worker, until = easel.lifecycle.worker, time.time() + 900
+    worker.run("demo", jobs[0].id, until)
+    secrets.delete_secret(SecretId=name)
+    worker.run("demo", jobs[1].id, until)
+    secrets.restore_secret(SecretId=name)
+    worker.run("demo", jobs[2].id, until)
+    status = [easel.lifecycle.find("demo", job.id).status for job in jobs]
+    assert status == ["succeeded", "failed", "succeeded"]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-30"])
+def test_a_wait_that_is_no_number_of_seconds_is_none(
+    deployed: Deployed, easel: Easel, value: str
+) -> None:
+    deployed.standin.rule(status=429, code="slow_down", headers={"retry-after": value}, times=1)
+    job = opened(easel)
+    pauses: list[float] = []
+    worker = replace(easel.lifecycle.worker, sleep=pauses.append)
+    worker.run("demo", job.id, time.time() + 900)
+    assert ended(deployed, easel, job).status == "succeeded"
+    assert [0 <= pause <= 2 for pause in pauses] == [True]
+
+
+def test_a_wait_beyond_the_jobs_age_is_told_at_once(deployed: Deployed, easel: Easel) -> None:
+    headers = {"retry-after": "86400"}
+    deployed.standin.rule(status=429, code="rate_limit_exceeded", headers=headers)
+    job = opened(easel)
+    run(deployed)
+    error = ended(deployed, easel, job).error
+    assert error
+    assert (error["status"], error["code"]) == (429, "rate_limit_exceeded")
+    assert error["retry_after"] == 86400
+    assert len(deployed.standin.calls()) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b"upstream connect error"),
+        (503, {"error": {"message": "oops", "type": None, "code": None}}),
+    ],
+    ids=["text", "no code"],
+)
+def test_a_gateways_failure_may_have_been_billed(
+    deployed: Deployed, easel: Easel, status: int, body: bytes | dict[str, Any]
+) -> None:
+    job = opened(easel)
+    with upstream(deployed, status, body) as calls:
+        easel.lifecycle.worker.run("demo", job.id, time.time() + 900)
+    failed = ended(deployed, easel, job)
+    assert failed.error
+    assert failed.error["code"] == "upstream_outcome_unknown"
+    assert failed.charge == job.hold
+    assert len(calls) == 1
+
+
+def test_an_answer_without_images_may_have_been_billed(deployed: Deployed, easel: Easel) -> None:
+    job = opened(easel)
+    with upstream(deployed, 200, {"created": 1, "data": []}) as calls:
+        run(deployed)
+    failed = ended(deployed, easel, job)
+    assert failed.error
+    assert failed.error["code"] == "upstream_outcome_unknown"
+    assert failed.charge == job.hold
+    assert len(calls) == 1
+
+
+LONG = "m" * 420_000
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"message": LONG},
+        {"code": ["x"]},
+        {"param": LONG},
+        {"code": LONG, "type": LONG},
+        {"message": HALF},
+        {"param": HALF, "code": HALF, "type": HALF},
+    ],
+    ids=["long", "a list", "long param", "long code", "half a character", "half a param"],
+)
+def test_a_refusal_closes_free_of_charge_whatever_it_says(
+    deployed: Deployed, easel: Easel, said: dict[str, Any]
+) -> None:
+    error = {"message": "no", "code": "invalid_value", "type": None, "param": None, **said}
+    job = opened(easel)
+    with upstream(deployed, 400, {"error": error}):
+        easel.lifecycle.worker.run("demo", job.id, time.time() + 900)
+    failed = ended(deployed, easel, job)
+    assert failed.error
+    assert (failed.error["status"], failed.charge) == (400, 0)
+    assert len(json.dumps(failed.error)) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [(LONG, LONG[:1000]), (f"a cat{HALF}", "a cat?")],
+    ids=["long", "half a character"],
+)
+def test_a_revised_prompt_is_made_to_fit(
+    deployed: Deployed, easel: Easel, said: str, kept: str
+) -> None:
+    job = opened(easel)
+    with upstream(deployed, 200, images(datum={"revised_prompt": said})):
+        run(deployed)
+    done = ended(deployed, easel, job)
+    assert done.answer
+    assert done.answer.revised_prompts == (kept,)
+
+
+TOTALS = {"input_tokens": 9, "output_tokens": 439, "total_tokens": 448}
+UNPRICED = {
+    "none": None,
+    "float totals": {**TOTALS, "output_tokens": 439.0},
+    "float details": {**TOTALS, "input_tokens_details": {"text_tokens": 9.0}},
+    "no totals": {"total_tokens": 448},
+}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        *UNPRICED.values(),
+        {**TOTALS, "output_tokens": 10**40},
+    ],
+    ids=[*UNPRICED, "endless"],
+)
+def test_usage_that_has_no_price_is_charged_at_the_hold(
+    deployed: Deployed, easel: Easel, usage: dict[str, Any] | None
+) -> None:
+    job = opened(easel)
+    with upstream(deployed, 200, images(usage=usage)):
+        run(deployed)
+    done = ended(deployed, easel, job)
+    assert (done.status, done.charge) == ("succeeded", job.hold)
+
+
+def test_usage_without_details_is_priced_as_images(deployed: Deployed, easel: Easel) -> None:
+    job = opened(easel)
+    with upstream(deployed, 200, images(usage=TOTALS)):
+        run(deployed)
+    assert ended(deployed, easel, job).charge == 9 * 8 + 439 * 30

@@ -1,0 +1,71 @@
+"""Upstream's key, however it was written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from easel.aws import clients
+from easel.aws.secrets import Secrets, UpstreamSecret
+from easel.errors import UpstreamMisconfigured
+
+
+@pytest.fixture
+def store(environ: dict[str, str]) -> Callable[[str], Secrets]:
+    """Return what writes the secret's value, and a fresh reader of it."""
+    client = clients.secrets()
+
+    def write(text: str) -> Secrets:
+        client.put_secret_value(SecretId=environ["UPSTREAM_SECRET"], SecretString=text)
+        return Secrets(client, environ["UPSTREAM_SECRET"])
+
+    return write
+
+
+def key(secret: UpstreamSecret) -> str:
+    return secret.api_key.get_secret_value()
+
+
+@pytest.mark.parametrize("text", ["sk-1", " sk-1\n", '{"api_key": "sk-1", "note": "ours"}'])
+def test_a_plain_key_is_enough(store: Callable[[str], Secrets], text: str) -> None:
+    secret = store(text).upstream()
+    assert key(secret) == "sk-1"
+    assert (secret.base_url, secret.organization, secret.project) == (None, None, None)
+
+
+def test_json_says_where_and_for_whom(store: Callable[[str], Secrets]) -> None:
+    said = {"base_url": "https://proxy/v1", "organization": "org", "project": "proj"}
+    secret = store(json.dumps({"api_key": "sk-1", **said})).upstream()
+    assert secret.model_dump(exclude={"api_key"}) == said
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"api_key": ""}', '{"api_key": 7}', '{"api_key": "sk-1"', "sk-é", "sk-1\nsk-2"]
+)
+def test_what_is_no_key_is_the_operators_to_mend(
+    store: Callable[[str], Secrets], text: str
+) -> None:
+    with pytest.raises(UpstreamMisconfigured) as caught:
+        store(text).upstream()
+    assert "sk-" not in caught.value.message
+
+
+def test_so_is_a_secret_that_cannot_be_read(environ: dict[str, str]) -> None:
+    with pytest.raises(UpstreamMisconfigured):
+        Secrets(clients.secrets(), "no-such-secret").upstream()
+
+
+def test_the_secret_is_kept_until_it_is_read_afresh(store: Callable[[str], Secrets]) -> None:
+    secrets = store("sk-old")
+    assert key(secrets.upstream()) == "sk-old"
+    store("sk-new")
+    assert key(secrets.upstream()) == "sk-old"
+    assert key(secrets.upstream(afresh=True)) == "sk-new"
+    assert key(secrets.upstream()) == "sk-new"
+
+
+def test_the_key_masks_itself(store: Callable[[str], Secrets]) -> None:
+    secret = store("sk-1").upstream()
+    assert "sk-1" not in f"{secret!r} {secret} {secret.model_dump_json()}"

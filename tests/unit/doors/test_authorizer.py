@@ -1,0 +1,53 @@
+"""A bearer key, and the policy it gets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from easel.aws.tenants import Tenants
+from easel.doors.authorizer import authorize
+from easel.tenants import Tenant
+from tests.unit.doors.events import event
+
+ALL_ROUTES = "arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/v1/*"
+
+
+class Known:
+    """One tenant with one key."""
+
+    def of_key(self, key: str) -> Tenant | None:
+        return Tenant(name="demo") if key == "easel-local" else None
+
+
+def policy(authorization: str) -> dict[str, Any]:
+    made = event("authorizer", authorizationToken=authorization)
+    return authorize(made, cast(Tenants, Known()))
+
+
+def test_a_key_may_call_every_route() -> None:
+    allowed = policy("Bearer easel-local")
+    assert allowed["principalId"] == "demo"
+    assert allowed["policyDocument"]["Statement"] == [
+        {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": ALL_ROUTES}
+    ]
+    assert json.loads(allowed["context"]["tenant"])["name"] == "demo"
+
+
+@pytest.mark.parametrize("authorization", ["bearer easel-local", "BEARER  easel-local "])
+def test_the_scheme_is_read_as_http_reads_it(authorization: str) -> None:
+    assert policy(authorization)["principalId"] == "demo"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Bearer ", "Bearer other", "easel-local", "Basic easel-local", "Bearer easel"],
+)
+def test_anything_else_may_call_none(authorization: str) -> None:
+    denied = policy(authorization)
+    assert denied["policyDocument"]["Statement"][0]["Effect"] == "Deny"
+    assert denied["policyDocument"]["Statement"][0]["Resource"] == ALL_ROUTES
+    assert denied["context"] == {}
+    assert denied["principalId"] != "demo"

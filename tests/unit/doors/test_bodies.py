@@ -1,0 +1,81 @@
+"""JSON and forms become fields and input images."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from easel.catalogue import Catalogue
+from easel.doors.bodies import parse
+from easel.errors import InvalidRequest
+from easel.inputs import Inputs
+from easel.requests import Reader
+from easel.settings import Settings
+
+READER = Reader(Catalogue.load(), Settings())
+FORM = "multipart/form-data; boundary=XX"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    bodies = (
+        f'--XX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + data + b"\r\n"
+        for name, data in parts
+    )
+    return b"".join(bodies) + b"--XX--\r\n"
+
+
+def refused(body: bytes, content_type: str) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(READER, body, content_type)
+    return caught.value
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "", "text/plain; charset=utf-8"])
+def test_what_is_no_form_is_json(content_type: str) -> None:
+    fields = {"prompt": "é", "n": 2, "future": [None]}
+    assert parse(READER, json.dumps(fields).encode(), content_type) == (fields, Inputs())
+    assert parse(READER, json.dumps(fields, ensure_ascii=False).encode(), content_type)[0] == fields
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe{", b"[" * 100_000, b"1" * 5_000]
+)
+def test_what_is_no_object_is_refused(body: bytes) -> None:
+    assert refused(body, "application/json").status == 400
+
+
+def test_a_forms_texts_are_typed_and_its_files_are_inputs() -> None:
+    body = form(("prompt", b"2"), ("n", b"2"), ("image", b"A"), ("mask", b"M"), ("markup", b"K"))
+    assert parse(READER, body, FORM) == (
+        {"prompt": "2", "n": 2},
+        Inputs(images=(b"A",), mask=b"M", markup=b"K"),
+    )
+
+
+def test_several_images_keep_their_order() -> None:
+    body = form(("image[]", b"A"), ("prompt", b"x"), ("image[]", b"B"), ("image[]", b"C"))
+    assert parse(READER, body, FORM)[1].images == (b"A", b"B", b"C")
+
+
+def test_image_repeated_is_a_list_too() -> None:
+    assert parse(READER, form(("image", b"A"), ("image", b"B")), FORM)[1].images == (b"A", b"B")
+
+
+def test_the_last_of_equal_fields_counts() -> None:
+    assert parse(READER, form(("n", b"1"), ("n", b"2")), FORM)[0] == {"n": 2}
+
+
+@pytest.mark.parametrize("name", ["mask", "markup"])
+def test_there_is_one_mask(name: str) -> None:
+    assert refused(form((name, b"A"), (name, b"B")), FORM).param == name
+
+
+def test_the_case_of_the_type_does_not_matter() -> None:
+    content_type = FORM.replace("multipart/form-data", "Multipart/Form-Data")
+    assert parse(READER, form(("n", b"1")), content_type)[0] == {"n": 1}
+
+
+def test_a_form_that_cannot_be_read_is_refused() -> None:
+    assert refused(b"--XX\r\nnonsense", FORM).status == 400
+    assert refused(b"", "multipart/form-data").status == 400

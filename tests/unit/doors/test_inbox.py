@@ -1,0 +1,169 @@
+"""The inbox: an object under a tenant's prefix starts an edit."""
+
+from __future__ import annotations
+
+import json
+from email.header import Header
+from itertools import count
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+
+from easel import bootstrap
+from easel.bootstrap import Easel
+from easel.doors import inbox
+from easel.jobs import Job
+from easel.settings import Settings
+from easel.tenants import Tenant
+from tests.unit.doors.events import event
+from tests.unit.examples import picture
+
+_names = (f"a cat+{number}.png" for number in count())
+
+
+@pytest.fixture(scope="module")
+def easel(environ: dict[str, str]) -> Easel:
+    easel = bootstrap.build(Settings.from_env(environ))
+    easel.tenants.create(Tenant(name="demo"), easel.clock())
+    return easel
+
+
+@pytest.fixture
+def key() -> str:
+    """A key of this test's own, of characters that S3's events encode."""
+    return f"inbox/demo/pets/{next(_names)}"
+
+
+def put(easel: Easel, key: str, data: bytes | None = None, **metadata: str) -> dict[str, Any]:
+    """Write the object; return what S3 says of it."""
+    written = easel.bucket.client.put_object(
+        Bucket=easel.bucket.name, Key=key, Body=data or picture(), Metadata=metadata
+    )
+    return {
+        "key": quote_plus(key, safe="/"),
+        "versionId": written["VersionId"],
+        "eTag": written["ETag"].strip('"'),
+        "sequencer": "0C0F6F405D6ED209E1",
+    }
+
+
+def messages(*objects: dict[str, Any]) -> dict[str, Any]:
+    """Return the queue's event, one message per object."""
+    template = event("edit", "inbox")["Records"][0]
+    records = []
+    for number, one in enumerate(objects):
+        put = json.loads(template["body"])["Records"][0]
+        put["s3"]["object"] = one
+        body = json.dumps({"Records": [put]})
+        records.append({**template, "messageId": str(number), "body": body})
+    return {"Records": records}
+
+
+def tell(easel: Easel, *objects: dict[str, Any]) -> dict[str, Any]:
+    return inbox.answer(easel, messages(*objects), easel.clock() + 60)
+
+
+ALL_WELL: dict[str, Any] = {"batchItemFailures": []}
+
+
+def jobs(easel: Easel, key: str) -> list[Job]:
+    """Return the open jobs whose answer belongs beside this question."""
+    path = key.removeprefix("inbox/demo/")
+    due = easel.lifecycle.ledger.due(2**33)
+    opened = (easel.lifecycle.find(tenant, name) for tenant, name in due)
+    return [job for job in opened if job.reply_to == f"outbox/demo/{path}"]
+
+
+def document(easel: Easel, key: str) -> dict[str, Any] | None:
+    found = easel.bucket.find(f"{key.replace('inbox', 'outbox', 1)}.json")
+    return json.loads(found.data) if found else None
+
+
+def test_a_picture_with_a_prompt_is_edited(easel: Easel, key: str) -> None:
+    assert tell(easel, put(easel, key, prompt="in red", quality="low", n="2")) == ALL_WELL
+    [job] = jobs(easel, key)
+    assert (job.tenant, job.request.operation, job.request.prompt) == ("demo", "edit", "in red")
+    assert (job.request.parameters["quality"], job.request.parameters["n"]) == ("low", 2)
+    [image] = job.request.images
+    assert easel.bucket.get(image.key) == picture()
+
+
+def test_a_prompt_beyond_ascii_comes_as_rfc_2047(easel: Easel, key: str) -> None:
+    tell(easel, put(easel, key, prompt=Header("en röd kätt", "utf-8").encode()))
+    assert [job.request.prompt for job in jobs(easel, key)] == ["en röd kätt"]
+
+
+def test_metadata_of_the_writers_own_is_no_parameter(easel: Easel, key: str) -> None:
+    tell(easel, put(easel, key, prompt="x", mtime="1795350896", author="me"))
+    [job] = jobs(easel, key)
+    assert job.request.parameters.keys() == {"quality", "size"}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"note": "prompt"}])
+def test_a_picture_without_a_prompt_starts_nothing(
+    easel: Easel, key: str, metadata: dict[str, str]
+) -> None:
+    assert tell(easel, put(easel, key, **metadata)) == ALL_WELL
+    assert jobs(easel, key) == []
+    assert document(easel, key) is None
+
+
+def test_an_object_that_has_gone_starts_nothing(easel: Easel, key: str) -> None:
+    gone = {"key": quote_plus(key, safe="/"), "eTag": "0", "sequencer": "1"}
+    assert tell(easel, gone) == ALL_WELL
+
+
+def test_an_event_that_comes_twice_is_one_job(easel: Easel, key: str) -> None:
+    told = put(easel, key, prompt="in red")
+    tell(easel, told, told)
+    tell(easel, told)
+    assert len(jobs(easel, key)) == 1
+
+
+def test_another_version_is_another_job(easel: Easel, key: str) -> None:
+    first = put(easel, key, prompt="in red")
+    second = put(easel, key, prompt="in blue")
+    tell(easel, first, second)
+    assert {job.request.prompt for job in jobs(easel, key)} == {"in red", "in blue"}
+
+
+def test_a_question_that_cannot_succeed_is_told_why(easel: Easel, key: str) -> None:
+    assert tell(easel, put(easel, key, b"no picture", prompt="in red")) == ALL_WELL
+    refused = document(easel, key)
+    assert refused
+    assert refused["error"]["code"] == "invalid_image_file"
+    assert jobs(easel, key) == []
+
+
+def test_so_is_one_under_no_tenants_prefix(easel: Easel) -> None:
+    key = "inbox/nobody/cat.png"
+    assert tell(easel, put(easel, key, prompt="in red")) == ALL_WELL
+    refused = document(easel, key)
+    assert refused
+    assert refused["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize("key", ["inbox/", "inbox/demo", "inbox/demo/", "inbox/demo/" + "x" * 995])
+def test_a_key_that_no_answer_can_lie_beside_starts_nothing(easel: Easel, key: str) -> None:
+    told = {"key": key, "eTag": "0", "sequencer": "1"}
+    assert tell(easel, told) == ALL_WELL
+
+
+def test_a_prompt_that_cannot_be_read_is_told(easel: Easel, key: str) -> None:
+    assert tell(easel, put(easel, key, prompt="=?klingon?b?abc?=")) == ALL_WELL
+    refused = document(easel, key)
+    assert refused
+    assert refused["error"]["param"] == "prompt"
+
+
+def test_s3s_test_event_is_nothing(easel: Easel) -> None:
+    made = messages({})
+    made["Records"][0]["body"] = json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"})
+    assert inbox.answer(easel, made, easel.clock() + 60) == ALL_WELL
+
+
+def test_a_message_that_fails_does_not_take_the_others_along(easel: Easel, key: str) -> None:
+    failed = tell(easel, {"eTag": "no key"}, put(easel, key, prompt="in red"))
+    assert failed == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+    assert len(jobs(easel, key)) == 1

@@ -1,0 +1,91 @@
+"""An error as its caller, and its job, see it."""
+
+from __future__ import annotations
+
+import pytest
+
+from easel import errors
+from easel.errors import EaselError, InvalidRequest, Overloaded, UpstreamFailure, UpstreamUnknown
+
+TREE = {
+    "EaselError": (500, "server_error", "server_error", None),
+    "InvalidRequest": (400, "invalid_request_error", "invalid_value", False),
+    "Unauthenticated": (401, "invalid_request_error", "invalid_api_key", False),
+    "Forbidden": (403, "invalid_request_error", "model_not_allowed", False),
+    "NotFound": (404, "invalid_request_error", "not_found", False),
+    "Conflict": (409, "invalid_request_error", "conflict", False),
+    "Gone": (410, "invalid_request_error", "job_expired", False),
+    "RequestTooLarge": (413, "invalid_request_error", "request_too_large", False),
+    "Overloaded": (503, "service_unavailable_error", "upstream_overloaded", True),
+    "UpstreamRefused": (502, "server_error", "upstream_error", False),
+    "UpstreamBusy": (503, "service_unavailable_error", "upstream_overloaded", True),
+    "UpstreamMisconfigured": (502, "server_error", "upstream_error", False),
+    "UpstreamUnknown": (502, "server_error", "upstream_outcome_unknown", False),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), TREE.items(), ids=list(TREE))
+def test_every_error_has_its_status_and_code(
+    name: str, expected: tuple[int, str, str, bool | None]
+) -> None:
+    error = getattr(errors, name)("because")
+    assert (error.status, error.type, error.code, error.retry) == expected
+
+
+def test_the_tree_is_complete() -> None:
+    def below(error: type[EaselError]) -> set[str]:
+        return {error.__name__}.union(*(below(each) for each in error.__subclasses__()))
+
+    assert below(EaselError) == {*TREE, "UpstreamFailure"}
+    assert {each for each in TREE if each.startswith("Upstream")} == below(UpstreamFailure) - {
+        "UpstreamFailure"
+    }
+
+
+def test_the_body_is_openais() -> None:
+    error = InvalidRequest("Too many.", param="n")
+    assert error.body() == {
+        "error": {
+            "message": "Too many.",
+            "type": "invalid_request_error",
+            "param": "n",
+            "code": "invalid_value",
+        }
+    }
+    assert str(error) == "Too many."
+
+
+def test_what_is_given_replaces_the_default_of_this_error_alone() -> None:
+    error = InvalidRequest("no", code="c", type="t", status=422, retry=True)
+    assert (error.code, error.type, error.status, error.retry) == ("c", "t", 422, True)
+    assert InvalidRequest("no").status == 400
+
+
+def test_the_headers_steer_the_callers_retries() -> None:
+    assert EaselError("x").headers() == {}
+    assert UpstreamUnknown("x").headers() == {"x-should-retry": "false"}
+    assert Overloaded("x", retry_after=51.2).headers() == {
+        "x-should-retry": "true",
+        "retry-after": "52",
+    }
+
+
+def test_a_retry_is_never_at_once() -> None:
+    assert Overloaded("x", retry_after=0.01).headers()["retry-after"] == "1"
+
+
+def test_a_job_keeps_its_error() -> None:
+    error = InvalidRequest("Blocked.", code="moderation_blocked", param="prompt", type="t")
+    kept = EaselError.from_record(error.record())
+    assert kept.body() == error.body()
+    assert (kept.status, kept.retry) == (400, False)
+    assert kept.headers() == error.headers()
+
+
+def test_it_keeps_the_wait_too() -> None:
+    busy = Overloaded("x", retry_after=51.2)
+    assert EaselError.from_record(busy.record()).headers() == busy.headers()
+
+
+def test_a_status_that_came_back_as_text_is_still_a_number() -> None:
+    assert EaselError.from_record({**Overloaded("x").record(), "status": "503"}).status == 503

@@ -1,0 +1,52 @@
+"""The environment, read once."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from easel.settings import Settings
+
+
+def test_an_absent_variable_has_its_default() -> None:
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert settings.default_model == "gpt-image-2.5-flare"
+    assert (settings.wait_seconds, settings.integration_timeout_millis) == (25, 29_000)
+    assert (settings.retry_window_seconds, settings.max_paid_attempts) == (900, 1)
+
+
+def test_each_field_is_the_variable_of_its_name_in_capitals() -> None:
+    environ = {
+        name.upper(): "high" if name == "default_quality" else "7" for name in Settings.model_fields
+    }
+    read = Settings.from_env(environ).model_dump()
+    assert {str(value) for value in read.values()} == {"7", "7.0", "high"}
+    assert Settings.from_env({"wait_seconds": "7"}).wait_seconds == 25
+
+
+def test_other_variables_are_none_of_ours() -> None:
+    assert Settings.from_env({"PATH": "/bin", "BUCKET": "b"}) == Settings(bucket="b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WAIT_SECONDS", "soon"), ("MAX_PAID_ATTEMPTS", "1.5"), ("DEFAULT_QUALITY", "hd")],
+)
+def test_a_wrong_value_is_refused_when_the_function_starts(name: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.from_env({name: value})
+
+
+def test_the_functions_own_environment_is_read_by_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(os.environ, "JOBS_TABLE", "jobs")
+    assert Settings.from_env().jobs_table == "jobs"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().bucket = "another"

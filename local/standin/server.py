@@ -88,7 +88,8 @@ class Control:
 
     def _send(self, method: str, path: str, body: object = None) -> bytes:
         url = f"{self.root_url}/_standin/{path}"
-        with urlopen(Request(url, json.dumps(body).encode(), method=method), timeout=10) as reply:
+        data = None if method == "GET" else json.dumps(body).encode()
+        with urlopen(Request(url, data, method=method), timeout=10) as reply:
             answer: bytes = reply.read()
         return answer
 

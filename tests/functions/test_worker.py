@@ -259,3 +259,16 @@ def test_a_rotated_key_is_read_afresh(deployed: Deployed, easel: Easel) -> None:
     [message] = deployed.messages()
     handler(message, Context())
     assert easel.lifecycle.find("demo", second.id).status == "succeeded"
+
+
+def test_a_refused_second_attempt_is_held_once(deployed: Deployed, easel: Easel) -> None:
+    deployed.set(MAX_PAID_ATTEMPTS="2")
+    limit = {"status": 429, "code": "rate_limit_exceeded", "headers": {"retry-after-ms": "1"}}
+    deployed.standin.rule(containing="a cat", times=4, **limit)
+    job = opened(easel, size="1024x1024")
+    abandoned(easel, job)
+    run(deployed)
+    done = easel.lifecycle.find("demo", job.id)
+    assert done.refusals == 4
+    assert done.hold == 2 * job.hold
+    assert balanced(deployed)["held"] == 0

@@ -65,6 +65,16 @@ class Inputs:
     mask: bytes | None = None
     markup: bytes | None = None
 
+    def refuse(self, references: Mapping[str, list[Reference]]) -> None:
+        """Raise InvalidRequest for any image, where there is to be none."""
+        given = [*references, *(["image"] if self.images else [])]
+        if given:
+            raise InvalidRequest(
+                "A generation takes no images. POST them to /v1/images/edits.",
+                code="unknown_parameter",
+                param=given[0],
+            )
+
     def joined(
         self,
         references: Mapping[str, list[Reference]],

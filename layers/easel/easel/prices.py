@@ -101,7 +101,10 @@ class Prices:
 def _split(usage: Mapping[str, Any], side: str) -> tuple[int, int]:
     details = usage.get(f"{side}_tokens_details") or {}
     text = details.get("text_tokens") or 0
-    return text, max(_total(usage, side) - text, details.get("image_tokens") or 0)
+    image = details.get("image_tokens") or 0
+    if not 0 <= text <= _MOST_TOKENS or not 0 <= image <= _MOST_TOKENS:
+        raise ValueError(f"{side} tokens that cannot be have no price")
+    return text, max(_total(usage, side) - text, image)
 
 
 def _total(usage: Mapping[str, Any], side: str) -> int:

@@ -172,7 +172,7 @@ class Reader:
         model = self.catalogue.resolve(named, today)
         prompt = _prompt(wire, operation, tenancy)
         if operation == "generate":
-            _refuse_images(wire, inputs)
+            inputs.refuse(wire.references())
         else:
             most = 1 if operation == "variation" else MAX_IMAGES
             inputs = inputs.joined(wire.references(), tenancy.fetch, most=most)
@@ -240,14 +240,6 @@ def _validated(fields: Mapping[str, Any]) -> Wire:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         param = str(first["loc"][0]) if first["loc"] else None
         raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
-
-
-def _refuse_images(wire: Wire, inputs: Inputs) -> None:
-    given = [*wire.references(), *(["image"] if inputs.images else [])]
-    if given:
-        raise InvalidRequest(
-            "A generation takes no images. POST them to /v1/images/edits.", param=given[0]
-        )
 
 
 def _check_size(request: Request) -> None:

@@ -13,7 +13,6 @@ Sources: OpenAI's error codes guide and the community's reports on image 429s, N
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -21,11 +20,11 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from easel.errors import (
     UpstreamBusy,
@@ -35,6 +34,7 @@ from easel.errors import (
     UpstreamUnknown,
 )
 from easel.images import CONTENT_TYPES
+from easel.rendered import UNREADABLE, Rendered, whole
 
 if TYPE_CHECKING:
     from easel.aws.secrets import UpstreamSecret
@@ -55,46 +55,10 @@ _PASSING = {408, 409, 429, 500, 503}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 _LONGEST_WORD = 100
-_LONGEST_TEXT = 1_000
-"""Characters of upstream's words that are kept, so that a job stays within DynamoDB's 400 KB."""
 _OPENAI = "https://api.openai.com/v1"
 _WAIT_IN_TEXT = re.compile(
     r"try again (?:after|in) (?:([0-9]{1,4})m(?:in\w*)?,? ?)?([0-9]{1,6}(?:\.[0-9]*)?) ?(ms|s)"
 )
-
-
-class Datum(BaseModel):
-    """One image of an answer, still in base64."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    b64_json: str
-    revised_prompt: Annotated[str | None, BeforeValidator(lambda text: text and _whole(text))] = (
-        None
-    )
-
-
-class Rendered(BaseModel):
-    """Upstream's answer (``openai.types.ImagesResponse``)."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    created: int
-    data: list[Datum] = Field(min_length=1)
-    background: str | None = None
-    output_format: str | None = None
-    quality: str | None = None
-    size: str | None = None
-    usage: dict[str, Any] | None = None
-    svg_usage: dict[str, Any] | None = None
-
-    def pictures(self) -> Iterator[bytes]:
-        """Yield the decoded images, one at a time. Raises UpstreamUnknown: they are paid for."""
-        for datum in self.data:
-            try:
-                yield base64.b64decode(datum.b64_json, validate=True)
-            except ValueError:
-                raise UpstreamUnknown(_UNREADABLE) from None
 
 
 class Upstream:
@@ -157,7 +121,7 @@ class Upstream:
             # Not pydantic's own parser: it would give up paid pictures for half a character.
             return Rendered.model_validate(json.loads(response.content))
         except (ValueError, ValidationError):
-            raise UpstreamUnknown(_UNREADABLE) from None
+            raise UpstreamUnknown(UNREADABLE) from None
 
     def _connected(self, *, afresh: bool = False) -> openai.OpenAI:
         if self._client is None or afresh:
@@ -174,9 +138,6 @@ class Upstream:
                 timeout=30,
             )
         return self._client
-
-
-_UNREADABLE = "Upstream answered, but not with images that can be read; it may have been billed."
 
 
 def _files(request: Request, inputs: Mapping[str, bytes]) -> list[File]:
@@ -274,18 +235,13 @@ def _busy(error: openai.APIStatusError) -> UpstreamBusy:
 def _word(value: object) -> str | None:
     """Return a code, type or param as upstream gave it, if it is one."""
     short = isinstance(value, str) and len(value) <= _LONGEST_WORD
-    return _whole(value) if short else None
-
-
-def _whole(text: Any) -> str:
-    """Return the text cut to what is kept of it, half characters as question marks."""
-    return str(text)[:_LONGEST_TEXT].encode(errors="replace").decode()
+    return whole(value) if short else None
 
 
 def _message(error: openai.APIStatusError) -> str:
     body = error.body
     said = body.get("message") if isinstance(body, dict) else None
-    return _whole(said or f"Upstream answered {error.status_code}.")
+    return whole(said or f"Upstream answered {error.status_code}.")
 
 
 def _wait(error: openai.APIStatusError) -> float | None:

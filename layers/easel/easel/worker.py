@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from time import sleep, time
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from easel import images, outbox, telemetry
 from easel.errors import (
     EaselError,
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
     from easel.aws.ledger import Ledger
     from easel.catalogue import Catalogue
+    from easel.rendered import Rendered
     from easel.settings import Settings
-    from easel.upstream import Rendered, Upstream
+    from easel.upstream import Upstream
 
 _LONGEST_CALL_SECONDS = 840
 _LAST_SECONDS = 5
@@ -130,13 +133,21 @@ class Worker:
     def _settled(self, job: Job) -> Job:
         """Settle what an earlier worker left behind, and fail what is too old to begin."""
         if job.pending:
-            left = self.bucket.find(f"{job.prefix}answer.json")
+            left = self._left(job)
             if left:
-                return self._succeed(job, Answer.model_validate_json(left.data))
+                return self._succeed(job, left)
             job = self._lose(job, UpstreamUnknown(_DIED))
         if job.open and job.older_than(self.settings.max_job_age_seconds, self.clock()):
             return self._fail(job, Overloaded(_TOO_OLD, retry_after=1))
         return job
+
+    def _left(self, job: Job) -> Answer | None:
+        """Return the answer that an earlier worker completed in the bucket, if it can be read."""
+        found = self.bucket.find(f"{job.prefix}answer.json")
+        try:
+            return Answer.model_validate_json(found.data) if found else None
+        except ValidationError:
+            return None
 
     def _tried(self, job: Job, until: float) -> Job:
         """Make one call to upstream, and draw the consequence."""
@@ -164,8 +175,9 @@ class Worker:
 
     def _begin(self, job: Job) -> Job:
         # Moderation of the prompt and the inputs, and upstream's pace, are asked here.
-        if not job.attempts:
-            return self._update(job.begin(job.hold))
+        free = job.hold - sum(attempt.hold for attempt in job.attempts)
+        if free > 0:  # the first attempt's hold was taken at open, a refused one's is still there
+            return self._update(job.begin(free))
         hold = job.request.ceiling(self.catalogue)
         return self.ledger.begin(self._fresh(job.begin(hold)), hold)
 

@@ -344,7 +344,7 @@ LIVES = st.lists(st.tuples(st.lists(STEP, max_size=3), END), min_size=1, max_siz
 
 @given(LIVES)
 @settings(
-    max_examples=20,
+    max_examples=12,
     phases=[Phase.generate],  # a failing life is short enough to read as it is
     deadline=None,
     derandomize=True,

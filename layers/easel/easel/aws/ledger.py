@@ -191,6 +191,7 @@ class Ledger:
             job.tenant,
             job.id,
             UpdateExpression="REMOVE #open, reply_to",
+            ConditionExpression="attribute_exists(tenant)",
             ExpressionAttributeNames={"#open": "open"},
         )
 

@@ -36,7 +36,7 @@ class Call:
 
     @property
     def body(self) -> bytes:
-        """The body as it was sent. Raises InvalidRequest."""
+        """The body as it was sent."""
         if not self.event.is_base64_encoded:
             return (self.event.body or "").encode(errors="surrogatepass")
         return base64.b64decode(self.event.body or "")

@@ -16,7 +16,7 @@ from easel.errors import UpstreamFailure, UpstreamRefused
 from easel.requests import Operation
 from easel.settings import Settings
 from easel.tenants import DIRECT, Tenant
-from easel.upstream import Datum, Rendered
+from easel.rendered import Datum, Rendered
 from tests.unit.examples import picture
 
 _ids = (f"request-{number}" for number in count())

@@ -54,12 +54,12 @@ unit: $(VENV)/dev/ready
 	@echo "· unit tests"
 	@$(PYTHON) -m pytest tests/unit tests/functions
 
-stack: $(VENV)/dev/ready ready $(NODE)
+stack: $(VENV)/dev/ready ready $(CLIENTS)
 	@echo "· template and stack tests"
-	@$(PYTHON) -m pytest tests/template tests/stack
+	@$(PYTHON) -m pytest -n 0 tests/template tests/stack
 
 clients: $(VENV)/dev/ready ready $(CLIENTS)
-	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.clients.matrix $(ONLY)
+	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.clients.matrix $(ONLY)
 
 bench: $(VENV)/dev/ready ready
 	@exec $(PYTHON) -m bench

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -155,3 +156,25 @@ def test_what_cannot_succeed_is_refused_before_anything_is_held(
     assert impatient.messages() == []
     assert impatient.rows("JOBS_TABLE") == impatient.rows("LEDGER_TABLE") == {}
     assert impatient.standin.calls() == []
+
+
+def test_nothing_is_bought_for_a_caller_who_is_gone(impatient: Deployed, context: Context) -> None:
+    event = impatient.event("generate", "https")
+    event["requestContext"]["requestTimeEpoch"] = int((impatient.now - 30) * 1000)
+    late = impatient.handler("generate")(event, context)
+    assert late["statusCode"] == 503
+    assert late["headers"]["x-should-retry"] == "true"
+    assert impatient.rows("JOBS_TABLE") == {}
+
+
+def test_a_blind_repeat_meets_the_job_that_is_still_open(
+    impatient: Deployed, context: Context
+) -> None:
+    impatient.set(INTEGRATION_TIMEOUT_MILLIS="1000")
+    blind = {"x-stainless-retry-count": ""}
+    first = json.loads(call(impatient, context, {"prompt": "a cat"}, **blind)["body"])
+    side_by_side = json.loads(call(impatient, context, {"prompt": "a cat"}, **blind)["body"])
+    assert side_by_side["id"] != first["id"]
+    time.sleep(2)
+    again = json.loads(call(impatient, context, {"prompt": "a cat"}, **blind)["body"])
+    assert again["id"] == side_by_side["id"]

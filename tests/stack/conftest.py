@@ -45,7 +45,7 @@ def described(state: Path, process: "subprocess.Popen[bytes]") -> dict[str, Any]
 def stop(process: "subprocess.Popen[bytes]") -> int:
     """Ask it to stop; return its exit code."""
     process.send_signal(signal.SIGTERM)
-    return process.wait(20)
+    return process.wait(120)
 
 
 @pytest.fixture(scope="session")

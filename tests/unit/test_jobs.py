@@ -81,12 +81,12 @@ CASES: dict[str, tuple[Job, dict[str, bool]]] = {
 def test_identity(name: str, call: str) -> None:
     known, expected = CASES[name]
     identity = {"key": KEYED, "retry": RETRIED, "new": NEW}[call]
-    assert identity.answered_by(known, now=NOW, window=900) is expected[call]
+    assert identity.answered_by(known, now=NOW, window=900, patience=29) is expected[call]
 
 
 def test_a_key_outweighs_the_retry_count() -> None:
     both = Identity(idempotency_key="k", retry=True)
-    assert both.answered_by(job(status="cancelled"), now=NOW, window=0)
+    assert both.answered_by(job(status="cancelled"), now=NOW, window=0, patience=29)
 
 
 @given(st.lists(st.integers(0, 2**40), min_size=2, max_size=20, unique=True))
@@ -213,3 +213,20 @@ def test_images_are_kept_from_the_jobs_end_on() -> None:
 def test_age_is_counted_from_the_opening() -> None:
     assert not job().older_than(60, NOW + 60)
     assert job().older_than(60, NOW + 61)
+
+
+BLIND = Identity(blind=True)
+
+
+@pytest.mark.parametrize(
+    ("known", "joins"),
+    [
+        (job(now=NOW - 28), False),
+        (job(now=NOW - 29), True),
+        (job(now=NOW - 3000, status="running"), True),
+        (succeeded(now=NOW - 60), False),
+        (failed(UpstreamBusy("x")), False),
+    ],
+)
+def test_a_blind_call_joins_a_job_that_its_repeat_would_find(known: Job, joins: bool) -> None:
+    assert BLIND.answered_by(known, now=NOW, window=900, patience=29) is joins

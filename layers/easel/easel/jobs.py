@@ -220,15 +220,21 @@ class Identity(BaseModel):
 
     idempotency_key: str | None = None
     retry: bool = False
+    blind: bool = False
+    """Whether the caller counts no retries, so that a repeat looks like a new call."""
 
-    def answered_by(self, job: Job, *, now: float, window: int) -> bool:
+    def answered_by(self, job: Job, *, now: float, window: int, patience: float) -> bool:
         """Whether the job its pointer names is this call's own.
 
         An idempotency key is bound at first use. Without one, a retry is the job of the same
         request that is still open, or was opened at most ``window`` seconds ago and may not be
-        bought anew. Undelivered jobs, joins and the cache are to be decided here.
+        bought anew. A blind call joins a job that is still open after ``patience`` seconds: so
+        long a repeat takes at least, and equal calls sent side by side want a picture each.
+        Undelivered jobs and the cache are to be decided here.
         """
         if self.idempotency_key is not None:
             return True
         recent = job.created_at >= now - window and not job.worth_repeating()
+        if self.blind and job.open:
+            return job.created_at <= now - patience
         return self.retry and (job.open or recent)

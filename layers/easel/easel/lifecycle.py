@@ -160,7 +160,9 @@ class Lifecycle:
             )
         job = self.ledger.job(tenant, pointer.job)
         window = self.settings.retry_window_seconds
-        if job and identity.answered_by(job, now=int(self.clock()), window=window):
+        patience = self.settings.integration_timeout_millis / 1000
+        now = int(self.clock())
+        if job and identity.answered_by(job, now=now, window=window, patience=patience):
             return job
         return pointer.job
 

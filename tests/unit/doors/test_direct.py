@@ -13,10 +13,10 @@ from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.doors import direct
 from easel.errors import UpstreamFailure, UpstreamRefused
+from easel.rendered import Datum, Rendered
 from easel.requests import Operation
 from easel.settings import Settings
 from easel.tenants import DIRECT, Tenant
-from easel.rendered import Datum, Rendered
 from tests.unit.examples import picture
 
 _ids = (f"request-{number}" for number in count())

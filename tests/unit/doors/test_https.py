@@ -253,3 +253,7 @@ def test_an_answer_is_logged_without_what_is_in_it(log: io.StringIO) -> None:
     assert entry["request"] == "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
     assert "secret" not in line
     assert "easel-local" not in line
+
+
+def test_a_call_without_a_count_is_blind() -> None:
+    assert call(headers={"x-stainless-retry-count": ""}).identity == Identity(blind=True)

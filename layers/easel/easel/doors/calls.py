@@ -41,6 +41,7 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     tenant = call.tenant.name
     today = easel.lifecycle.today()
     asked = easel.reader.read(operation, tenancy(easel, tenant), fields, inputs, today=today)
+    _refuse_unheard(easel, call)
     if asked.quote:
         return Reply(200, quoted(easel, tenant, asked, call.identity))
     job = easel.lifecycle.open(tenant, asked.request, asked.uploads, call.identity)
@@ -118,6 +119,13 @@ def _deadline(easel: Easel, call: Call, ends_at: float) -> float:
     return min(ends_at, call.deadline(easel.clock(), settings.wait_seconds, integration))
 
 
+def _refuse_unheard(easel: Easel, call: Call) -> None:
+    """Buy nothing for a caller who is gone: its retry may have opened the job by now."""
+    integration = easel.settings.integration_timeout_millis / 1000
+    if easel.lifecycle.queue is not None and call.unheard(easel.clock(), integration):
+        raise Overloaded("The call came too late to be answered; nothing was opened.")
+
+
 def _finished(
     easel: Easel, call: Call, job: Job, delivery: Delivery, until: float, hop: int
 ) -> Reply:
@@ -159,8 +167,8 @@ def _ending(easel: Easel, delivery: Delivery) -> dict[str, str]:
 def _elsewhere(easel: Easel, call: Call, job: Job, delivery: Delivery, hop: int) -> Reply:
     if hop >= MOST_HOPS:
         raise Overloaded(
-            f"{job.id} is still at work. GET {call.root}/jobs/{job.id}/result waits on for it; "
-            "repeated without a retry count or an Idempotency-Key, a request is a new purchase.",
+            f"{job.id} is still at work. Ask again to meet it while it is, "
+            f"or GET {call.root}/jobs/{job.id}/result.",
             retry_after=1,
         )
     location = _location(call, job, delivery, hop=hop + 1)

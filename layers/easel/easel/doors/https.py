@@ -48,6 +48,7 @@ class Call:
         return Identity(
             idempotency_key=self.header("idempotency-key") or None,
             retry=_COUNT.fullmatch(count) is not None,
+            blind=not count,
         )
 
     @property
@@ -69,6 +70,10 @@ class Call:
             if key.strip().lower() == name:
                 return value.strip('" ')
         return None
+
+    def unheard(self, now: float, integration: float) -> bool:
+        """Whether whoever called has been told by API Gateway that it took too long."""
+        return now > self.event.request_context.request_time_epoch / 1000 + integration
 
     def deadline(self, now: float, wait: float, integration: float) -> float:
         """Return the Unix time by which the answer must be built.

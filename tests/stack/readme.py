@@ -129,8 +129,8 @@ def shape(value: Any) -> Any:
 
 
 def printed_json(printed: str) -> Any:
-    """Return the JSON object at the end of what was printed."""
-    return json.loads(printed[printed.index("{") :])
+    """Return the first JSON object in what was printed."""
+    return json.JSONDecoder().raw_decode(printed[printed.index("{") :])[0]
 
 
 def unknown_to_aws(text: str) -> list[str]:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -124,8 +125,7 @@ class Reader:
 
     def sam_local(self, text: str) -> str:
         """Check names and options: to run it takes a container."""
-        sam, *words = shlex.split(text)
-        assert (ROOT / sam).exists()
+        _, *words = shlex.split(text)
         options = [word for word in words if word.startswith("--")]
         told = subprocess.run(
             [SAM, "local", "invoke", "--help"], capture_output=True, text=True, check=True
@@ -134,8 +134,10 @@ class Reader:
         assert words[:2] == ["local", "invoke"]
         assert words[2] in TEMPLATE["Resources"]
         given = dict(pairwise(words))
-        assert (ROOT / given["--event"]).exists()
-        assert (ROOT / given["--template"]).exists()
+        assert (ROOT / given["-e"]).exists()
+        config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+        template = config["default"]["local_invoke"]["parameters"]["template_file"]
+        assert words[2] in load(ROOT / template)["Resources"]
         state = Path(self.stack["log"]).parent
         environ = json.loads((state / Path(given["--env-vars"]).name).read_text())
         assert environ["Parameters"]["WORK_QUEUE_URL"] == ""
@@ -166,7 +168,7 @@ class Reader:
 OF_ITS_OWN: dict[str, Callable[[Reader, str], str]] = {
     "make run\n": Reader.targets,
     "make invoke": Reader.make_invoke,
-    ".local/venv/sam/bin/sam local invoke": Reader.sam_local,
+    "sam local invoke": Reader.sam_local,
     "export AWS_DEFAULT_REGION=": Reader.deploy,
 }
 """Blocks that are not simply run, by how they begin."""

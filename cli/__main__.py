@@ -18,7 +18,7 @@ from cyclopts import App, Parameter
 from cli.stack import Failure, Stack, explained
 from easel.aws import clients
 from easel.aws.tenants import Tenants
-from easel.tenants import Tenant, new_key, valid_name
+from easel.tenants import ResponseFormat, Tenant, new_key, valid_name
 
 Find = Annotated[Callable[[], Stack], Parameter(parse=False)]
 """Finds the stack that the options name. Raises Failure."""
@@ -51,15 +51,17 @@ def launch(
 
 
 @tenants.command
-def create(name: str, /, *, find: Find) -> None:
+def create(name: str, /, *, response_format: ResponseFormat | None = None, find: Find) -> None:
     """Make a tenant and print its first key, this once; `easel keys issue` prints others.
 
     Parameters
     ----------
     name
         1 to 63 lower-case letters, digits and hyphens.
+    response_format
+        What its calls get that ask for neither; without it, both.
     """
-    tenant = Tenant(name=valid_name(name))
+    tenant = Tenant(name=valid_name(name), response_format=response_format)
     stack = find()
     _tenants(stack).create(tenant, time.time())
     _issue(stack, name)

@@ -178,3 +178,20 @@ def test_a_blind_repeat_meets_the_job_that_is_still_open(
     time.sleep(2)
     again = json.loads(call(impatient, context, {"prompt": "a cat"}, **blind)["body"])
     assert again["id"] == side_by_side["id"]
+
+
+def test_a_tenant_says_what_those_get_who_do_not_ask(impatient: Deployed, context: Context) -> None:
+    location = call(impatient, context, {"prompt": "a cat"})["headers"]["location"]
+    work(impatient, context)
+    event = impatient.event("jobs", "https")
+    event["resource"] = "/jobs/{id}/result"
+    event["pathParameters"] = {"id": location.split("/")[3]}
+    event["requestContext"]["authorizer"]["tenant"] = (
+        '{"name": "demo", "response_format": "b64_json"}'
+    )
+    jobs = impatient.handler("jobs")
+    [datum] = json.loads(jobs(event, context)["body"])["data"]
+    assert ("b64_json" in datum, "url" in datum) == (True, False)
+    asked = jobs({**event, "queryStringParameters": {"response_format": "url"}}, context)
+    [datum] = json.loads(asked["body"])["data"]
+    assert ("b64_json" in datum, "url" in datum) == (False, True)

@@ -145,6 +145,18 @@ def test_a_tenant_gets_a_key_that_speaks_for_it(easel: Run, outputs: dict[str, s
     assert f"OPENAI_BASE_URL={BASE_URL}" in err
 
 
+def test_a_tenant_may_have_a_response_format_of_its_own(
+    easel: Run, outputs: dict[str, str]
+) -> None:
+    tenants = Tenants(clients.dynamodb(), outputs["TenantsTableName"])
+    key = easel("tenants", "create", "wiki", "--response-format", "b64_json")[1]
+    made = tenants.of_key(key.strip())
+    assert made
+    assert made.response_format == "b64_json"
+    assert easel("tenants", "create", "other", "--response-format", "jpeg")[0] != 0
+    assert tenants.named("other") is None
+
+
 def test_another_key_leaves_the_first_valid(easel: Run, outputs: dict[str, str]) -> None:
     first = easel("tenants", "create", "demo")[1]
     code, second, _ = easel("keys", "issue", "demo", "--stack-name", "easel")

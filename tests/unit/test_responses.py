@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from easel.jobs import Job
-from easel.requests import MAX_PROMPT, Delivery, Operation, ResponseFormat
+from easel.requests import MAX_PROMPT, Delivery, Operation
 from easel.responses import (
     LARGEST_ANSWER,
     Links,
@@ -20,6 +20,7 @@ from easel.responses import (
     job_object,
     quote,
 )
+from easel.tenants import ResponseFormat
 from tests.unit.examples import NOW, image, job, request, succeeded
 from tests.unit.examples import answer as answered
 

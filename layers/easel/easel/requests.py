@@ -20,9 +20,9 @@ from easel.images import Kind, alpha_mask, verify
 from easel.inputs import MAX_IMAGES, Fetch, Image, Inputs, Reference, checked
 from easel.prompt import Parts, Prompt
 from easel.settings import Settings
+from easel.tenants import ResponseFormat, Tenant
 
 Operation = Literal["generate", "edit", "variation"]
-ResponseFormat = Literal["url", "b64_json"]
 
 MAX_PROMPT = 32_000
 """Characters (``image_generate_params``)."""
@@ -95,6 +95,11 @@ class Delivery(BaseModel):
     response_format: ResponseFormat | None = None
     stream: bool = False
     model: str | None = None
+
+    def default_of(self, tenant: Tenant) -> Delivery:
+        """Return the delivery with what the tenant wants where the caller says nothing."""
+        wanted = self.response_format or tenant.response_format
+        return self.model_copy(update={"response_format": wanted})
 
     def query(self) -> dict[str, str]:
         """Return what ``Location`` carries of it."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from easel.inputs import Image
 from easel.jobs import Job
-from easel.requests import Delivery, Request, ResponseFormat
+from easel.requests import Delivery, Request
+from easel.tenants import ResponseFormat
 
 LARGEST_ANSWER = 5_500_000
 """Bytes of JSON that pass through Lambda's 6 MB with its own framing."""

@@ -6,10 +6,13 @@ import hashlib
 import re
 import secrets
 from datetime import UTC, datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from easel.errors import InvalidRequest
+
+ResponseFormat = Literal["url", "b64_json"]
 
 DIRECT = "direct"
 """Who pays for a direct invocation that names no tenant; AWS has authorised its caller."""
@@ -23,6 +26,9 @@ class Tenant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
+    response_format: ResponseFormat | None = None
+    """What its calls get that ask for neither; None: both. For programs that fetch a ``url`` with
+    their own Authorization header, which S3 refuses."""
 
 
 def valid_name(name: str) -> str:

@@ -48,14 +48,14 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     if call.preference("respond-async") is not None and easel.lifecycle.queue is not None:
         return _accepted(easel, call, job, asked.delivery)
     job = easel.lifecycle.wait(job, until)
-    return _finished(easel, call, job, asked.delivery, until, hop=0)
+    return _finished(easel, call, job, asked.delivery.default_of(call.tenant), until, hop=0)
 
 
 def result(easel: Easel, call: Call, ends_at: float) -> Reply:
     """Wait on for a job that was opened before."""
     hop = _hop(call)
     job = easel.lifecycle.find(call.tenant.name, call.event.path_parameters["id"])
-    delivery = call.delivery()
+    delivery = call.delivery().default_of(call.tenant)
     until = _deadline(easel, call, ends_at)
     job = easel.lifecycle.wait(job, until)
     return _finished(easel, call, job, delivery, until, hop)

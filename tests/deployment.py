@@ -11,6 +11,12 @@ from local.template import load
 
 
 @cache
+def client(service: str) -> Any:
+    """Return one client for all tests: to make one costs more than to use it."""
+    return boto3.client(service)
+
+
+@cache
 def template() -> dict[str, Any]:
     """Return template.yaml as data."""
     return load()
@@ -24,13 +30,13 @@ def resource(name: str) -> dict[str, Any]:
 def create() -> dict[str, str]:
     """Make the tables, the bucket, the queues and the secret; return the functions' environment."""
     tables = {name: _table(name) for name in ("JobsTable", "LedgerTable", "TenantsTable")}
-    boto3.client("s3").create_bucket(Bucket="easel")
-    boto3.client("s3").put_bucket_versioning(
+    client("s3").create_bucket(Bucket="easel")
+    client("s3").put_bucket_versioning(
         Bucket="easel",
         VersioningConfiguration=resource("Bucket")["VersioningConfiguration"],
     )
-    queue = boto3.client("sqs").create_queue(QueueName="work")["QueueUrl"]
-    secret = boto3.client("secretsmanager").create_secret(Name="upstream", SecretString="none")
+    queue = client("sqs").create_queue(QueueName="work")["QueueUrl"]
+    secret = client("secretsmanager").create_secret(Name="upstream", SecretString="none")
     return {
         "BUCKET": "easel",
         "JOBS_TABLE": tables["JobsTable"],
@@ -44,5 +50,5 @@ def create() -> dict[str, str]:
 def _table(name: str) -> str:
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     properties = {key: value for key, value in resource(name).items() if key in wanted}
-    boto3.client("dynamodb").create_table(TableName=name, **properties)
+    client("dynamodb").create_table(TableName=name, **properties)
     return name

@@ -28,10 +28,10 @@ class Api(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.server.seen.append(self.path)
         time.sleep(float(self.headers.get("x-sleep", 0)))
         echo = {"method": self.command, "path": self.path, "body": len(body)}
-        echo["headers"] = self.headers.items()  # type: ignore[assignment]
+        echo["headers"] = self.headers.items()
         answer = json.loads(self.headers.get("x-answer", "{}"))
         self.send_response(answer.get("status", 200))
         for name, value in answer.get("headers", []):
@@ -51,7 +51,7 @@ class Api(BaseHTTPRequestHandler):
 @pytest.fixture
 def api() -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        server.seen = []  # type: ignore[attr-defined]
+        server.seen = []
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server

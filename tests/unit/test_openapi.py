@@ -412,9 +412,9 @@ def test_a_reply_of_another_shape_is_noticed() -> None:
 
 def test_the_statuses_of_a_job_are_the_jobs() -> None:
     fields: Any = SCHEMAS["Job"]["properties"]
-    assert tuple(fields["status"]["enum"]) == Job.model_fields["status"].annotation.__args__  # type: ignore[union-attr]
+    assert tuple(fields["status"]["enum"]) == Job.model_fields["status"].annotation.__args__
     assert tuple(fields["operation"]["enum"]) == OPERATIONS
-    assert Request.model_fields["operation"].annotation.__args__ == OPERATIONS  # type: ignore[union-attr]
+    assert Request.model_fields["operation"].annotation.__args__ == OPERATIONS
 
 
 # ---- Errors ----

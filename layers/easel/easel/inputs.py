@@ -32,15 +32,15 @@ class Image(BaseModel):
     sha256: str
 
 
-def described(data: bytes, header: Header, key: str) -> Image:
-    """Return what is known of the bytes that are stored under the key."""
+def described(data: bytes, header: Header, key: str, sha256: str) -> Image:
+    """Return what is known of the bytes, whose digest this is, under the key."""
     return Image(
         key=key,
         kind=header.kind,
         width=header.width,
         height=header.height,
         bytes=len(data),
-        sha256=digest(data),
+        sha256=sha256,
     )
 
 
@@ -121,7 +121,8 @@ def checked(inputs: Inputs, tenant: str) -> Stored:
     uploads: dict[str, bytes] = {}
 
     def place(data: bytes, header: Header) -> Image:
-        image = described(data, header, f"inputs/{tenant}/{digest(data)}")
+        sha256 = digest(data)
+        image = described(data, header, f"inputs/{tenant}/{sha256}", sha256)
         uploads[image.key] = data
         return image
 

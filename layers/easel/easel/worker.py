@@ -211,7 +211,7 @@ class Worker:
             raise UpstreamUnknown("Upstream answered with bytes that are no image.") from None
         key = f"{job.prefix}{index}.{header.kind}"
         self.bucket.put(key, data, images.CONTENT_TYPES[header.kind])
-        return described(data, header, key)
+        return described(data, header, key, images.digest(data))
 
     def _back_off(self, job: Job, busy: UpstreamBusy, until: float) -> Job:
         """Wait here if that is short, else give the job back, else fail it: nothing was billed."""

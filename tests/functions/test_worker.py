@@ -10,7 +10,7 @@ import pytest
 from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.doors import queue
-from easel.doors.calls import tenancy
+from easel.doors.references import tenancy
 from easel.inputs import Inputs
 from easel.jobs import Answer, Identity, Job, LeaseLost
 from tests.functions.conftest import Context, Deployed

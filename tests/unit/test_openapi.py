@@ -21,7 +21,7 @@ from easel import errors, replies, schemas
 from easel.catalogue import Catalogue
 from easel.doors import bodies, models
 from easel.errors import EaselError, InvalidRequest, NotFound
-from easel.inputs import Inputs
+from easel.inputs import Inputs, begun
 from easel.jobs import Job
 from easel.openapi import VERSION, document
 from easel.prompt import Parts, Prompt
@@ -152,7 +152,13 @@ def _headers(path: str, method: str, status: str) -> list[str]:
 def read(operation: Operation, body: dict[str, Any], inputs: Inputs | None = None) -> Asked:
     """Read a body as the door does; every image there is, is the same."""
     parts = Parts(subject="a fox", details=["birches"])
-    tenancy = Tenancy("demo", lambda _: MASK, lambda _: Prompt(text=parts.text(), parts=parts))
+    upload = begun(MASK, len(MASK), "inputs/demo/file-1", '"1"', "images")
+    tenancy = Tenancy(
+        "demo",
+        lambda *_: upload,
+        lambda _: MASK,
+        lambda _: Prompt(text=parts.text(), parts=parts),
+    )
     return READER.read(operation, tenancy, body, inputs or Inputs(), today=TODAY)
 
 

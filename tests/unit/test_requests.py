@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from easel import images
 from easel.catalogue import Catalogue
 from easel.errors import InvalidRequest, NotFound
-from easel.inputs import MAX_IMAGES, Inputs
+from easel.inputs import MAX_IMAGES, Image, Inputs, begun, verify_uploads
 from easel.prompt import Parts, Prompt
 from easel.requests import (
     MAX_PROMPT,
@@ -29,11 +32,17 @@ from tests.unit.examples import request as example
 
 TODAY = date(2026, 11, 22)
 READER = Reader(Catalogue.load(), Settings())
-PNG, OTHER, MASK = picture(), picture(32, 32), picture(mode="RGBA")
+PNG, OTHER, MASK = picture(), picture(32, 32), picture(mode="RGBA")  # the last is transparent
 
 
 def unknown(name: str) -> Any:
     raise NotFound(f"There is no {name}.")
+
+
+def located(stored: Mapping[str, bytes], file_id: str, param: str) -> Image:
+    """Find an upload, by its first bytes."""
+    data = stored.get(file_id) or unknown(file_id)
+    return begun(data[:48], len(data), file_id, f'"{sha256(data).hexdigest()}"', param)
 
 
 def read(
@@ -43,13 +52,13 @@ def read(
     *,
     tenant: str = "demo",
     today: date = TODAY,
-    fetch: Any = unknown,
+    stored: Mapping[str, bytes] = {},
     earlier: Any = unknown,
     reader: Reader = READER,
     **more: Any,
 ) -> Asked:
     asked = {"prompt": "a cat", **(fields or {}), **more}
-    tenancy = Tenancy(tenant, fetch, earlier)
+    tenancy = Tenancy(tenant, partial(located, stored), lambda image: stored[image.key], earlier)
     return reader.read(operation, tenancy, asked, inputs or Inputs(), today=today)
 
 
@@ -243,11 +252,70 @@ def test_json_edits_carry_data_urls_and_ids() -> None:
         "edit",
         images=[url(PNG), {"file_id": "job_1/0"}],
         mask=url(MASK),
-        fetch={"job_1/0": OTHER}.__getitem__,
+        stored={"job_1/0": OTHER},
     )
     assert [each.sha256 for each in asked.request.inputs] == [
-        sha256(data).hexdigest() for data in (PNG, OTHER, MASK)
+        sha256(PNG).hexdigest(),
+        None,
+        sha256(MASK).hexdigest(),
     ]
+    named = asked.request.images[1]
+    assert (named.key, named.width, named.bytes) == ("job_1/0", 32, len(OTHER))
+    assert named.key not in asked.uploads  # it stays where it is
+
+
+def test_the_content_of_an_upload_makes_another_request() -> None:
+    """Its key alone does not: what lies there may have been replaced."""
+
+    def fingerprint(content: bytes) -> str:
+        asked = read("edit", images=[{"file_id": "file-1"}], stored={"file-1": content})
+        return asked.request.fingerprint()
+
+    assert fingerprint(PNG) == fingerprint(PNG) != fingerprint(OTHER)
+
+
+def test_an_upload_is_refused_by_what_its_beginning_tells() -> None:
+    large = Image(key="a", kind="png", width=64, height=64, bytes=images.MAX_BYTES, etag='"1"')
+    for bad in (
+        large,
+        large.model_copy(update={"bytes": 9, "kind": "gif"}),
+        large.model_copy(update={"bytes": 9, "width": 20_000}),
+    ):
+        refused = refusal("edit", inputs=Inputs(images=(bad,)))
+        assert (refused.code, refused.param) == ("invalid_image_file", "image")
+
+
+def test_a_mask_for_an_upload_is_measured_when_the_upload_is_read() -> None:
+    """Its first bytes do not tell whether the picture is displayed sideways."""
+    small = picture(8, 8, mode="RGBA")
+    asked = read("edit", images=[{"file_id": "a"}], mask=url(small), stored={"a": PNG})
+    data = {"a": PNG, asked.request.mask.key: small}
+    with pytest.raises(InvalidRequest) as caught:
+        verify_uploads(
+            asked.request.images, asked.request.mask, None, lambda image: data[image.key]
+        )
+    assert caught.value.param == "mask"
+
+
+def test_a_stored_mask_is_read_whole() -> None:
+    """It is a sound picture, but whether it has alpha nobody knows."""
+    mask = Image(key="m", kind="png", width=64, height=64, bytes=9, sha256="0" * 64)
+    asked = read("edit", inputs=Inputs(images=(PNG,), mask=mask))
+    assert asked.request.mask.sha256 is None
+    with pytest.raises(InvalidRequest):
+        verify_uploads(asked.request.images, asked.request.mask, None, lambda _: PNG)
+    verify_uploads(asked.request.images, asked.request.mask, None, lambda _: MASK)
+
+
+def test_what_was_read_whole_is_not_read_again() -> None:
+    asked = read("edit", inputs=Inputs(images=(PNG, OTHER), mask=MASK))
+    verify_uploads(asked.request.images, asked.request.mask, None, unknown)
+
+
+def test_a_retired_models_mask_is_made_from_the_upload() -> None:
+    asked = read("edit", model="dall-e-2", images=[{"file_id": "a"}], stored={"a": MASK})
+    assert asked.request.mask
+    assert asked.request.mask.key in asked.uploads
 
 
 def test_an_images_kind_is_sniffed_not_believed() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -121,7 +122,8 @@ def render(
     wire: Wire, asked: Request | None = None, timeout: float = 5, **inputs: bytes
 ) -> Rendered:
     upstream = Upstream(lambda afresh=False: secret(wire.url))
-    return upstream.render(asked or request(), inputs, timeout=timeout)
+    files = {key: BytesIO(data) for key, data in inputs.items()}
+    return upstream.render(asked or request(), files, timeout=timeout)
 
 
 def failure(wire: Wire, asked: Request | None = None, timeout: float = 5) -> UpstreamFailure:

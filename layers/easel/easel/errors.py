@@ -6,7 +6,7 @@
     ├── Forbidden                   403  model_not_allowed
     ├── NotFound                    404  not_found, model_not_found, job_not_found
     ├── Conflict                    409  idempotency_key_reused, job_cancelled
-    ├── Gone                        410  job_expired
+    ├── Gone                        410  job_expired, input_expired
     ├── RequestTooLarge             413  request_too_large
     ├── Overloaded                  503  upstream_overloaded; nothing was bought, come back later
     └── UpstreamFailure                  a call to upstream that brought no picture
@@ -140,7 +140,7 @@ class Conflict(EaselError):
 
 
 class Gone(EaselError):
-    """The job's images are past their retention."""
+    """The job's images, or an input, are past their retention."""
 
     status = 410
     type = "invalid_request_error"

@@ -26,6 +26,7 @@ __all__ = [
     "CONTENT_TYPES",
     "Header",
     "Kind",
+    "admit",
     "alpha_mask",
     "digest",
     "resize",
@@ -59,14 +60,19 @@ def verify(data: bytes, param: str) -> Header:
     PNG, JPEG or WebP, less than 50 MB, at most 16384 pixels an edge and 64 million in all, which
     is looked at before anything is decoded. Raises InvalidRequest(code="invalid_image_file").
     """
-    if len(data) >= MAX_BYTES:
-        raise invalid("The image must have less than 50 MB", param)
     header = sniff(data, param)
+    admit(header, len(data), param)
+    with _decoding(param):
+        return _displayed(header, data)
+
+
+def admit(header: Header, length: int, param: str) -> None:
+    """Check what the first bytes tell of an input image of so many bytes, as ``verify`` does."""
+    if length >= MAX_BYTES:
+        raise invalid("The image must have less than 50 MB", param)
     if header.kind not in _INPUT_KINDS:
         raise invalid(f"The image is {header.kind.upper()}; send PNG, JPEG or WebP", param)
     _check_extent(header, param)
-    with _decoding(param):
-        return _displayed(header, data)
 
 
 def verify_mask(data: bytes, first: Header, param: str = "mask") -> Header:

@@ -1,7 +1,8 @@
 """Input images: from what a call carries to images checked, named by their content.
 
-Images come as files of a form, as data URLs, or as ids of the tenant's own images. What they are
-is told by their bytes, never by what a caller says of them. Nothing remote is fetched.
+Images come as files of a form, as data URLs, or as ids of images the tenant has in the bucket.
+What they are is told by their bytes, never by what a caller says of them. Nothing remote is
+fetched. Of an upload a door sees only the beginning: the worker checks it whole, before it pays.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
 from easel.errors import InvalidRequest
-from easel.images import Header, Kind, digest, verify, verify_mask
+from easel.images import Header, Kind, admit, alpha_mask, digest, sniff, verify, verify_mask
 
 MAX_IMAGES = 16
 """Input images of one edit (``image_edit_params``)."""
@@ -29,7 +31,20 @@ class Image(BaseModel):
     width: int
     height: int
     bytes: int
-    sha256: str
+    sha256: str | None = None
+    """None for an upload, which nobody has read whole yet."""
+    etag: str | None = None
+    """What S3 calls an upload's content: with it, the bytes paid for are those looked at."""
+
+    @property
+    def header(self) -> Header:
+        """What is known of the image; of its alpha nothing."""
+        return Header(self.kind, self.width, self.height, alpha=False)
+
+    @property
+    def identity(self) -> str:
+        """What two equal images share."""
+        return self.sha256 or f"{self.key} {self.etag}"
 
 
 def described(data: bytes, header: Header, key: str, sha256: str) -> Image:
@@ -44,6 +59,20 @@ def described(data: bytes, header: Header, key: str, sha256: str) -> Image:
     )
 
 
+def begun(head: bytes, length: int, key: str, etag: str, param: str) -> Image:
+    """Return an upload as its first bytes tell it. Raises InvalidRequest."""
+    header = sniff(head, param)
+    admit(header, length, param)
+    return Image(
+        key=key,
+        kind=header.kind,
+        width=header.width,
+        height=header.height,
+        bytes=length,
+        etag=etag,
+    )
+
+
 class Reference(BaseModel):
     """An input image of a JSON edit: a data URL, or the id of one of the tenant's images."""
 
@@ -53,17 +82,21 @@ class Reference(BaseModel):
     file_id: str | None = None
 
 
-Fetch = Callable[[str], bytes]
-"""Reads one of the tenant's images by ``file_id``; raises NotFound or InvalidRequest."""
+Locate = Callable[[str, str], Image]
+"""Finds one of the tenant's images by ``file_id``, for a parameter; raises NotFound, Gone or
+InvalidRequest."""
+
+Given = bytes | Image
+"""An input image: its bytes, or what is known of it where it lies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The bytes of a call's input images."""
+    """A call's input images."""
 
-    images: tuple[bytes, ...] = ()
-    mask: bytes | None = None
-    markup: bytes | None = None
+    images: tuple[Given, ...] = ()
+    mask: Given | None = None
+    markup: Given | None = None
 
     def refuse(self, references: Mapping[str, list[Reference]]) -> None:
         """Raise InvalidRequest for any image, where there is to be none."""
@@ -78,7 +111,7 @@ class Inputs:
     def joined(
         self,
         references: Mapping[str, list[Reference]],
-        fetch: Fetch,
+        locate: Locate,
         *,
         most: int = MAX_IMAGES,
     ) -> Inputs:
@@ -95,7 +128,7 @@ class Inputs:
         if count > most:
             raise InvalidRequest(f"At most {most} image(s); {count} were sent.", param="image")
         loaded = {
-            param: tuple(_bytes(one, param, fetch) for one in listed)
+            param: tuple(_given(one, param, locate) for one in listed)
             for param, listed in references.items()
         }
         return replace(
@@ -104,6 +137,13 @@ class Inputs:
             mask=next(iter(loaded.get("mask", ())), self.mask),
             markup=next(iter(loaded.get("markup", ())), self.markup),
         )
+
+    def masked_by_alpha(self, read: Callable[[Image], bytes]) -> Inputs:
+        """Return the inputs with the first image's own alpha as the mask, if it has any."""
+        first = self.images[0]
+        data = read(first) if isinstance(first, Image) else first
+        verify(data, "image")
+        return replace(self, mask=alpha_mask(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +157,62 @@ class Stored:
 
 
 def checked(inputs: Inputs, tenant: str) -> Stored:
-    """Check every input, and give each the key of its content. Raises InvalidRequest."""
+    """Check every input, and give bytes the key of their content. Raises InvalidRequest.
+
+    An image that lies in the bucket stays where it is; of an upload only what is known is checked.
+    """
     uploads: dict[str, bytes] = {}
 
-    def place(data: bytes, header: Header) -> Image:
-        sha256 = digest(data)
-        image = described(data, header, f"inputs/{tenant}/{sha256}", sha256)
-        uploads[image.key] = data
+    def place(given: Given, check: Callable[[bytes], Header], param: str) -> Image:
+        if isinstance(given, Image):
+            admit(given.header, given.bytes, param)
+            return given
+        sha256 = digest(given)
+        image = described(given, check(given), f"inputs/{tenant}/{sha256}", sha256)
+        uploads[image.key] = given
         return image
 
-    headers = [verify(data, "image") for data in inputs.images]
+    whole = partial(verify, param="image")
+    images = tuple(place(one, whole, "image") for one in inputs.images)
     mask, markup = inputs.mask, inputs.markup
+    if isinstance(mask, Image):  # nobody knows of its alpha yet
+        mask = mask.model_copy(update={"sha256": None})
+
+    def fitting(data: bytes) -> Header:
+        # An upload's own first bytes do not tell whether it is displayed sideways.
+        return verify_mask(data, images[0].header if images[0].sha256 else sniff(data, "mask"))
+
     return Stored(
-        images=tuple(map(place, inputs.images, headers)),
-        mask=place(mask, verify_mask(mask, headers[0])) if mask is not None else None,
-        markup=place(markup, verify(markup, "markup")) if markup is not None else None,
+        images=images,
+        mask=None if mask is None else place(mask, fitting, "mask"),
+        markup=None if markup is None else place(markup, partial(verify, param="markup"), "markup"),
         uploads=uploads,
     )
 
 
-def _bytes(reference: Reference, param: str, fetch: Fetch) -> bytes:
+def verify_uploads(
+    images: tuple[Image, ...],
+    mask: Image | None,
+    markup: Image | None,
+    read: Callable[[Image], bytes],
+) -> None:
+    """Check whole what a door has seen only the beginning of. Raises InvalidRequest.
+
+    ``read`` loads an image; no more than one is in memory at a time.
+    """
+    headers = [
+        one.header if one.sha256 else verify(read(one), f"images[{index}]")
+        for index, one in enumerate(images)
+    ]
+    if mask is not None and not (mask.sha256 and images[0].sha256):
+        verify_mask(read(mask), headers[0])
+    if markup is not None and not markup.sha256:
+        verify(read(markup), "markup")
+
+
+def _given(reference: Reference, param: str, locate: Locate) -> Given:
     if reference.file_id is not None:
-        return fetch(reference.file_id)
+        return locate(reference.file_id, param)
     head, _, body = (reference.image_url or "").partition(",")
     if not (head.startswith("data:") and head.endswith(";base64")):
         raise InvalidRequest(

@@ -15,12 +15,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from easel.errors import Conflict, EaselError
+from easel.errors import Conflict, EaselError, Gone
 from easel.inputs import Image
 from easel.requests import Request
 from easel.tenants import day, month
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+ID = r"^job_[0-9a-f]{35}$"
+"""What a job's id looks like; ids are in the order of their jobs' opening."""
 
 LEASE_SECONDS = 60
 """How long a job belongs to a worker that has stopped renewing."""
@@ -30,7 +33,7 @@ FIRST_LOOK_SECONDS = 60
 
 
 class LeaseLost(Exception):
-    """The job was closed, or taken over, while a worker held it."""
+    """The job is no longer as it was when it was read: taken over, closed, or joined."""
 
 
 class Attempt(BaseModel):
@@ -96,6 +99,8 @@ class Job(BaseModel):
     """Whether an idempotency key is bound to it."""
     reply_to: str | None = None
     """Where in the outbox the answer belongs; None once it lies there, or for other doors."""
+    untold: bool = False
+    """Whether its end is still to be told on the event bus."""
 
     @classmethod
     def new(
@@ -107,6 +112,7 @@ class Job(BaseModel):
         now: float,
         keyed: bool = False,
         reply_to: str | None = None,
+        untold: bool = False,
     ) -> Self:
         """Return a queued job with an id that is time-ordered and unguessable."""
         return cls(
@@ -120,12 +126,18 @@ class Job(BaseModel):
             due_at=int(now) + FIRST_LOOK_SECONDS,
             keyed=keyed,
             reply_to=reply_to,
+            untold=untold,
         )
 
     @property
     def open(self) -> bool:
         """Whether the job may still change."""
         return self.status in ("queued", "running")
+
+    @property
+    def owing(self) -> bool:
+        """Whether the job has ended, and its end is still to be told outside."""
+        return not self.open and (self.untold or self.reply_to is not None)
 
     @property
     def prefix(self) -> str:
@@ -196,8 +208,9 @@ class Job(BaseModel):
     def raise_error(self) -> None:
         """Raise what a failed or cancelled job ended in."""
         if self.status == "cancelled":
+            again = "with a new Idempotency-Key" if self.keyed else "again"
             raise Conflict(
-                "The job was cancelled; ask again to make the picture.", code="job_cancelled"
+                f"The job was cancelled; ask {again} to make the picture.", code="job_cancelled"
             )
         if self.error is not None:
             error = EaselError.from_record(self.error)
@@ -208,6 +221,10 @@ class Job(BaseModel):
     def expired(self, now: float, retention_days: int) -> bool:
         """Whether the job's images are past their retention."""
         return self.finished_at is not None and now > self.finished_at + retention_days * 86_400
+
+    def gone(self) -> Gone:
+        """Return the error of images that are past their retention."""
+        return Gone(f"The images of {self.id} are not kept any longer.")
 
 
 class Identity(BaseModel):
@@ -238,3 +255,10 @@ class Identity(BaseModel):
         if self.blind and job.open:
             return job.created_at <= now - patience
         return self.retry and (job.open or recent)
+
+    def joins(self, job: Job) -> bool:
+        """Whether a call that the job answers may be another caller's than the one that opened it.
+
+        Who sends the job's key, or counts retries, is the same caller.
+        """
+        return self.idempotency_key is None and self.blind and job.open

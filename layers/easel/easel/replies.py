@@ -218,7 +218,7 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "idempotency_key_reused",
         "job_cancelled",
     ),
-    410: ("The images are past their retention.", "job_expired"),
+    410: ("The images, or the input, are past their retention.", "job_expired", "input_expired"),
     413: ("More than 6 MB, files counted in base64.", "request_too_large"),
     429: (
         "Too many calls just now, or no money left upstream.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from easel.catalogue import Catalogue, Model
 from easel.errors import InvalidRequest
-from easel.images import Kind, alpha_mask, verify
-from easel.inputs import MAX_IMAGES, Fetch, Image, Inputs, Reference, checked
+from easel.images import Kind
+from easel.inputs import MAX_IMAGES, Image, Inputs, Locate, Reference, checked
 from easel.prompt import Parts, Prompt
 from easel.settings import Settings
 from easel.tenants import ResponseFormat, Tenant
@@ -79,7 +79,7 @@ class Request(BaseModel):
         seen = {"operation", "model", "prompt", "parameters", "resample"}
         fields = self.model_dump(mode="json", include=seen)
         fields["inputs"] = [
-            image and image.sha256 for image in (*self.images, self.mask, self.markup)
+            image and image.identity for image in (*self.images, self.mask, self.markup)
         ]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -151,7 +151,8 @@ class Tenancy:
     """What a call may refer to: the tenant's images by ``file_id``, its jobs' prompts by id."""
 
     name: str
-    fetch: Fetch
+    locate: Locate
+    read: Callable[[Image], bytes]
     earlier: Callable[[str], Prompt]
 
 
@@ -180,10 +181,9 @@ class Reader:
             inputs.refuse(wire.references())
         else:
             most = 1 if operation == "variation" else MAX_IMAGES
-            inputs = inputs.joined(wire.references(), tenancy.fetch, most=most)
+            inputs = inputs.joined(wire.references(), tenancy.locate, most=most)
         if operation == "edit" and inputs.mask is None and self.catalogue.alpha_is_mask(named):
-            verify(inputs.images[0], "image")
-            inputs = replace(inputs, mask=alpha_mask(inputs.images[0]))
+            inputs = inputs.masked_by_alpha(tenancy.read)
         parameters, resample = self._parameters(model, operation, wire, inputs)
         stored = checked(inputs, tenancy.name)
         request = Request(

@@ -20,7 +20,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import httpx2
 import openai
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from easel.aws.secrets import UpstreamSecret
     from easel.requests import Request
 
-File = tuple[str, tuple[str, bytes, str]]
-"""A multipart file: field, and (filename, bytes, content type)."""
+File = tuple[str, tuple[str, IO[bytes], str]]
+"""A multipart file: field, and (filename, stream, content type)."""
 
 _NEVER = {
     "insufficient_quota",
@@ -69,10 +69,12 @@ class Upstream:
         self._secret = secret
         self._client: openai.OpenAI | None = None
 
-    def render(self, request: Request, inputs: Mapping[str, bytes], *, timeout: float) -> Rendered:
+    def render(
+        self, request: Request, inputs: Mapping[str, IO[bytes]], *, timeout: float
+    ) -> Rendered:
         """Make the one paid call, in at most ``timeout`` seconds. Raises UpstreamFailure.
 
-        ``inputs`` are the bytes of the request's inputs, by their keys.
+        ``inputs`` are the request's inputs by their keys, as files: they are sent as they are read.
         """
         body = {"model": request.model, "prompt": request.prompt, **request.parameters}
         if request.operation == "generate":
@@ -140,7 +142,7 @@ class Upstream:
         return self._client
 
 
-def _files(request: Request, inputs: Mapping[str, bytes]) -> list[File]:
+def _files(request: Request, inputs: Mapping[str, IO[bytes]]) -> list[File]:
     """Return the inputs as multipart files, labelled by what the bytes are."""
     field = "image" if len(request.images) == 1 else "image[]"
     named = [(field, image) for image in request.images]

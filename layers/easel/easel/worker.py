@@ -13,11 +13,11 @@ from __future__ import annotations
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import sleep, time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -33,6 +33,7 @@ from easel.errors import (
 )
 from easel.inputs import Image, described
 from easel.jobs import LEASE_SECONDS, Answer, Job, LeaseLost
+from easel.sources import Sources
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
@@ -81,10 +82,10 @@ class Worker:
         if job is None:
             return self._answered(tenant, job_id)
         try:
-            with self._renewed(job):
+            with self._renewed(job), Sources(self.bucket, job.request) as sources:
                 job = self._settled(job)
                 while job.open and job.lease:
-                    job = self._tried(job, until)
+                    job = self._tried(job, sources, until)
         except LeaseLost:
             return None
         return self._reply(job)
@@ -149,14 +150,14 @@ class Worker:
         except ValidationError:
             return None
 
-    def _tried(self, job: Job, until: float) -> Job:
+    def _tried(self, job: Job, sources: Sources, until: float) -> Job:
         """Make one call to upstream, and draw the consequence."""
         if until - self.clock() < self._least_seconds():
             return self._give_back(job, self.clock())
         try:
-            inputs = {one.key: self.bucket.get(one.key) for one in job.request.inputs}
-        except KeyError:
-            return self._fail(job, Gone("An input image of the job is not kept any longer."))
+            inputs = sources.opened()
+        except (Gone, InvalidRequest) as bad:
+            return self._fail(job, bad)
         upstream = self.upstream()
         job = self._begin(job)
         try:
@@ -182,7 +183,7 @@ class Worker:
         return self.ledger.begin(self._fresh(job.begin(hold)), hold)
 
     def _rendered(
-        self, job: Job, upstream: Upstream, inputs: dict[str, bytes], until: float
+        self, job: Job, upstream: Upstream, inputs: Mapping[str, IO[bytes]], until: float
     ) -> Rendered:
         left = until - self.clock() - _LAST_SECONDS
         return upstream.render(

@@ -10,8 +10,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
 from easel.aws import clients
-from easel.aws.bucket import Bucket, Found
-from easel.errors import RequestTooLarge
+from easel.aws.bucket import Bucket
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +43,21 @@ def test_metadata_comes_with_the_bytes(bucket: Bucket) -> None:
     bucket.client.put_object(
         Bucket=bucket.name, Key="inbox/demo/a", Body=b"x", Metadata={"prompt": "red"}
     )
-    assert bucket.find("inbox/demo/a") == Found(b"x", {"prompt": "red"})
+    found = bucket.find("inbox/demo/a")
+    assert found
+    assert (found.data, found.length, found.metadata) == (b"x", 1, {"prompt": "red"})
 
 
 def test_a_version_is_itself_after_another(bucket: Bucket) -> None:
     put = bucket.client.put_object
     first = put(Bucket=bucket.name, Key="versioned", Body=b"1")["VersionId"]
     put(Bucket=bucket.name, Key="versioned", Body=b"2")
-    assert bucket.find("versioned", first) == Found(b"1", {})
-    assert bucket.find("versioned") == Found(b"2", {})
+    earlier, latest = bucket.find("versioned", first), bucket.find("versioned")
+    assert earlier
+    assert latest
+    assert (earlier.data, latest.data) == (b"1", b"2")
+    bucket.copy("versioned", "copied", first)
+    assert bucket.get("copied") == b"1"
 
 
 def test_a_version_that_never_was_is_none(bucket: Bucket) -> None:
@@ -60,11 +65,36 @@ def test_a_version_that_never_was_is_none(bucket: Bucket) -> None:
     assert bucket.find("versions", "3a1b2c3d-0000-0000-0000-000000000000") is None
 
 
-def test_what_is_too_large_is_not_read(bucket: Bucket) -> None:
+def test_the_beginning_of_a_large_object_tells_how_long_it_is(bucket: Bucket) -> None:
     bucket.put("large", b"x" * 11, "text/plain")
-    assert bucket.find("large", most=11) == Found(b"x" * 11, {})
-    with pytest.raises(RequestTooLarge):
-        bucket.find("large", most=10)
+    found, all_of_it = bucket.find("large", first=10), bucket.find("large", first=12)
+    assert found
+    assert (found.data, found.length) == (b"x" * 10, 11)
+    assert all_of_it
+    assert (all_of_it.data, all_of_it.length) == (b"x" * 11, 11)
+
+
+def test_an_empty_object_has_a_beginning_of_nothing(bucket: Bucket) -> None:
+    bucket.put("empty", b"", "text/plain")
+    found = bucket.find("empty", first=10)
+    assert found
+    assert (found.data, found.length) == (b"", 0)
+
+
+def test_what_is_downloaded_is_what_was_looked_at(bucket: Bucket) -> None:
+    bucket.put("upload", b"one", "text/plain")
+    found = bucket.find("upload", first=1)
+    assert found
+    file = BytesIO()
+    bucket.download("upload", found.etag, file)
+    assert file.getvalue() == b"one"
+    bucket.put("upload", b"two", "text/plain")
+    with pytest.raises(KeyError):
+        bucket.download("upload", found.etag, file)
+    bucket.download("upload", None, file)
+    assert file.getvalue() == b"onetwo"
+    with pytest.raises(KeyError):
+        bucket.download("absent", None, file)
 
 
 def test_an_objects_presence_is_told(bucket: Bucket) -> None:

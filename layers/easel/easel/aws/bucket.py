@@ -11,23 +11,31 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from easel.errors import RequestTooLarge
-
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from types_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef
 
 
 class Found(NamedTuple):
-    """An object's bytes, and the metadata its writer gave it."""
+    """An object, or the beginning of one."""
 
     data: bytes
+    """All of it, or as much as was asked for."""
+    length: int
+    """Bytes of the whole."""
+    etag: str
     metadata: dict[str, str]
+    """What its writer said of it."""
+
+
+_CHUNK_BYTES = 1 << 20
+_NONE = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +53,12 @@ class Bucket:
         """Store a seekable stream of any length."""
         self.client.upload_fileobj(stream, self.name, key, ExtraArgs={"ContentType": content_type})
 
-    def copy(self, source: str, key: str) -> None:
-        """Store the object under another key, too."""
-        self.client.copy_object(
-            Bucket=self.name, Key=key, CopySource={"Bucket": self.name, "Key": source}
-        )
+    def copy(self, source: str, key: str, version: str | None = None) -> None:
+        """Store the object, or one of its versions, under another key, too."""
+        place: CopySourceTypeDef = {"Bucket": self.name, "Key": source}
+        if version is not None:
+            place["VersionId"] = version
+        self.client.copy_object(Bucket=self.name, Key=key, CopySource=place)
 
     def get(self, key: str) -> bytes:
         """Return the object's bytes. Raises KeyError where there is none."""
@@ -58,25 +67,38 @@ class Bucket:
             raise KeyError(key)
         return found.data
 
-    def find(self, key: str, version: str | None = None, most: int | None = None) -> Found | None:
-        """Return the object, if there is one. Raises RequestTooLarge beyond ``most`` bytes."""
+    def find(self, key: str, version: str | None = None, first: int | None = None) -> Found | None:
+        """Return the object, or its ``first`` bytes; None where there is none."""
         try:
-            got = self._get(key, version)
+            got = self._get(key, version, first)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404"):
+            code = error.response["Error"]["Code"]
+            if code in _NONE:
                 return None
+            if code == "InvalidRange":  # it is empty
+                return self.find(key, version)
             raise
-        if most is not None and got["ContentLength"] > most:
-            got["Body"].close()
-            raise RequestTooLarge(
-                f"The object has {got['ContentLength']} bytes; send at most {most}."
-            )
-        return Found(got["Body"].read(), got["Metadata"])
+        length = int(got.get("ContentRange", "").rpartition("/")[2] or got["ContentLength"])
+        return Found(got["Body"].read(), length, got["ETag"], got["Metadata"])
 
-    def _get(self, key: str, version: str | None) -> GetObjectOutputTypeDef:
-        if version is None:
-            return self.client.get_object(Bucket=self.name, Key=key)
-        return self.client.get_object(Bucket=self.name, Key=key, VersionId=version)
+    def _get(self, key: str, version: str | None, first: int | None) -> GetObjectOutputTypeDef:
+        asked: dict[str, str] = {}
+        if version is not None:
+            asked["VersionId"] = version
+        if first is not None:
+            asked["Range"] = f"bytes=0-{first - 1}"
+        return self.client.get_object(Bucket=self.name, Key=key, **asked)  # type: ignore[arg-type]  # plain dict
+
+    def download(self, key: str, etag: str | None, file: IO[bytes]) -> None:
+        """Write the object to the file. Raises KeyError where there is none of this ``etag``."""
+        asked = {} if etag is None else {"IfMatch": etag}
+        try:
+            got = self.client.get_object(Bucket=self.name, Key=key, **asked)  # type: ignore[arg-type]  # plain dict
+        except ClientError as error:
+            if error.response["Error"]["Code"] in (*_NONE, "PreconditionFailed", "412"):
+                raise KeyError(key) from None
+            raise
+        shutil.copyfileobj(got["Body"], file, _CHUNK_BYTES)
 
     def has(self, key: str) -> bool:
         """Tell whether there is such an object."""

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 from easel.catalogue import WARNING
 from easel.doors import bodies
 from easel.doors.https import Call, Reply
-from easel.errors import Gone, InvalidRequest, Overloaded
+from easel.doors.references import tenancy
+from easel.errors import Overloaded
 from easel.jobs import Identity, Job
-from easel.prompt import Prompt
-from easel.requests import Asked, Delivery, Operation, Tenancy
+from easel.requests import Asked, Delivery, Operation
 from easel.responses import (
     LARGEST_ANSWER,
     Links,
@@ -77,38 +77,10 @@ def links(easel: Easel) -> Links:
     )
 
 
-def tenancy(easel: Easel, tenant: str) -> Tenancy:
-    """Return what the tenant's calls may refer to."""
-
-    def earlier(job_id: str) -> Prompt:
-        request = easel.lifecycle.find(tenant, job_id).request
-        return Prompt(text=request.prompt, parts=request.parts)
-
-    return Tenancy(tenant, lambda file_id: _fetch(easel, tenant, file_id), earlier)
-
-
 def quoted(easel: Easel, tenant: str, asked: Asked, identity: Identity) -> dict[str, Any]:
     """Return what the call would do, having done nothing."""
     repeats = easel.lifecycle.repeated(tenant, asked.request, identity)
     return quote(asked.request, asked.request.ceiling(easel.catalogue), repeats)
-
-
-def _fetch(easel: Easel, tenant: str, file_id: str) -> bytes:
-    """Return the bytes of ``{job id}/{index}``, one of the tenant's own images.
-
-    Raises InvalidRequest for an id of another form, NotFound, or Gone.
-    """
-    job_id, _, index = file_id.partition("/")
-    if not (index.isascii() and index.isdecimal() and len(index) < 3):
-        raise InvalidRequest("A 'file_id' is '{job id}/{index of the image}'.", param="file_id")
-    job = easel.lifecycle.find(tenant, job_id)
-    made = job.answer.images if job.answer else ()
-    if int(index) >= len(made):
-        raise InvalidRequest(f"{job_id} has {len(made)} images.", param="file_id")
-    try:
-        return easel.bucket.get(made[int(index)].key)
-    except KeyError:
-        raise _gone(job) from None
 
 
 def _deadline(easel: Easel, call: Call, ends_at: float) -> float:
@@ -133,7 +105,7 @@ def _finished(
         return _elsewhere(easel, call, job, delivery, hop)
     job.raise_error()
     if job.expired(easel.clock(), easel.settings.retention_days):
-        raise _gone(job)
+        raise job.gone()
     large = answer_bytes(job, delivery) > LARGEST_ANSWER
     if large and hop < MOST_HOPS and until - easel.clock() < _COMPOSING_SECONDS:
         return _elsewhere(easel, call, job, delivery, hop)
@@ -143,11 +115,7 @@ def _finished(
             return Reply(303, "", {"location": _composed(easel, job, delivery)})
         return Reply(200, "".join(answer(job, links(easel), delivery)), headers)
     except KeyError:
-        raise _gone(job) from None
-
-
-def _gone(job: Job) -> Gone:
-    return Gone(f"The images of {job.id} are not kept any longer.")
+        raise job.gone() from None
 
 
 def _ending(easel: Easel, delivery: Delivery) -> dict[str, str]:

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from easel.doors.calls import links, quoted, tenancy
+from easel.doors.calls import links, quoted
+from easel.doors.references import tenancy
 from easel.errors import EaselError, InvalidRequest, NotFound, Overloaded, RequestTooLarge
 from easel.inputs import Inputs
 from easel.jobs import Identity, Job

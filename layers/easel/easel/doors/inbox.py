@@ -18,9 +18,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from easel import outbox, telemetry
 from easel.doors import queue
-from easel.doors.calls import tenancy
+from easel.doors.references import tenancy
 from easel.errors import EaselError, InvalidRequest, NotFound
-from easel.images import MAX_BYTES
 from easel.inputs import Inputs
 from easel.jobs import Identity, Job
 
@@ -54,7 +53,7 @@ def _handle(easel: Easel, put: Mapping[str, Any], until: float) -> None:
         return
     identity = Identity(idempotency_key=f"{key} {version or put['eTag']} {put.get('sequencer')}")
     try:
-        found = easel.bucket.find(key, version, most=MAX_BYTES)
+        found = easel.bucket.find(key, version)
         if found is None or "prompt" not in found.metadata:
             telemetry.logger.info(
                 "nothing to do for an object in the inbox", extra={"tenant": tenant}

@@ -62,7 +62,7 @@ clients: $(VENV)/dev/ready ready $(CLIENTS)
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.clients.matrix $(ONLY)
 
 bench: $(VENV)/dev/ready ready
-	@exec $(PYTHON) -m bench
+	@PYTHONPATH=layers/easel exec $(PYTHON) -m bench
 
 build: $(VENV)/sam/ready
 	@$(SAM) build

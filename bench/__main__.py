@@ -19,13 +19,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from statistics import median
 from subprocess import PIPE, Popen
 from typing import Any
 
 import boto3
+from PIL import Image
 
+from easel import uploads
 from local import stack
 from local.standin import Control
 from local.template import ROOT
@@ -34,6 +37,7 @@ HERE = Path(__file__).parent
 PYTHON = ROOT / ".local/venv/ministack/bin/python"
 WARM_UPS, CALLS, STARTS, SLOW_CALLS, SLOW_SECONDS = 3, 9, 5, 2, 10
 IMAGE_BYTES = 2_000_000
+MOST_INPUTS, MOST_IMAGES = 16, 10
 FUNCTIONS = ("generate", "edit", "variation", "worker", "jobs", "models", "authorizer", "sweep")
 Event = dict[str, Any]
 
@@ -123,6 +127,27 @@ class Bench:
             if profile := probe.close():
                 print(f"\n{name}: CPU seconds of all profiled calls\n{profile}")
 
+    def largest(self) -> None:
+        """Take the largest inputs there may be, and give the largest answer that is usual."""
+        edit, worker, jobs = (self.start(name) for name in ("edit", "worker", "jobs"))
+        body = {**ASKED, "prompt": "largely", "size": "1536x1024", "n": MOST_IMAGES}
+        data = noise()
+        body["images"] = [{"file_id": self._uploaded(data)} for _ in range(MOST_INPUTS)]
+        opened = self._call("large edit", edit, asked("edit", body))
+        self._call("large worker", worker, self._message())
+        event = result(opened["headers"]["location"])
+        event["queryStringParameters"] = {"response_format": "b64_json"}
+        self._call("large jobs", jobs, event)
+        for probe in (edit, worker, jobs):
+            probe.close()
+
+    def _uploaded(self, data: bytes) -> str:
+        """Put an upload; return its id."""
+        file_id = uploads.new_id(time.time())
+        key = uploads.key("demo", file_id)
+        boto3.client("s3").put_object(Bucket=self._environ["BUCKET"], Key=key, Body=data)
+        return file_id
+
     def _waited(self, name: str, door: Probe, worker: Probe, **body: str) -> None:
         """Make one picture while the door waits for it."""
         door.send(generate({}, **body))
@@ -136,7 +161,7 @@ class Bench:
         reply = probe.receive()
         answer: dict[str, Any] = reply["answer"]
         done = answer.get("statusCode") == 200 and f'"bytes": {IMAGE_BYTES}' in answer["body"]
-        done = done or answer.get("statusCode") == 202 or answer.get("bytes") == IMAGE_BYTES
+        done = done or answer.get("statusCode") in (202, 303) or answer.get("bytes") == IMAGE_BYTES
         if not done and answer != {"batchItemFailures": []}:
             sys.exit(f"{name} answered {answer}")
         self.taken[name].append(reply)
@@ -160,6 +185,21 @@ def example(function: str, door: str) -> Event:
     if door == "https":
         event["requestContext"]["requestTimeEpoch"] = int(time.time() * 1000)
     return event
+
+
+def asked(function: str, body: Event) -> Event:
+    """Return the event of a JSON call that does not wait."""
+    event = {**example("generate", "https"), "resource": f"/images/{function}s"}
+    event["headers"] |= {"prefer": "respond-async"}
+    return event | {"body": json.dumps(body)}
+
+
+def noise(edge: int = 4096) -> bytes:
+    """Return a picture of 50 MB: noise that no format makes smaller."""
+    stream = BytesIO()
+    picture = Image.frombytes("RGB", (edge, edge), os.urandom(edge * edge * 3))
+    picture.save(stream, "PNG", compress_level=0)
+    return stream.getvalue()
 
 
 def generate(headers: dict[str, str], prompt: str = "quickly", **body: str) -> Event:
@@ -189,6 +229,11 @@ WARM = {
     "open": "door, only opening (respond-async)",
     "result": "jobs, reading the result",
 }
+LARGE = {
+    "large edit": f"door, an edit of {MOST_INPUTS} uploads of 50 MB",
+    "large worker": f"worker of that edit, {MOST_IMAGES} images at 1536x1024",
+    "large jobs": "jobs, composing all of them in base64",
+}
 FIRST = {"generate": "door", "worker": "worker", "jobs": "result", "plain": "plain"}
 
 
@@ -212,6 +257,12 @@ def report(taken: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         first = taken[FIRST[name]][0]["cpu"] * 1000 if name in FIRST else None
         cells = _cells(name, warm[f"import {name}"], median(warm["import baseline"]))
         yield f"{cells} {'' if first is None else f'{first:.1f}'} |"
+    yield "\n| large | CPU ms | peak MB | above idle |"
+    yield "|---|---:|---:|---:|"
+    for name, what in LARGE.items():
+        [once], idle = taken[name], taken[f"import {name.split()[1]}"][0]["memory"]
+        cpu, peak = once["cpu"] * 1000, once["memory"]
+        yield f"| {what} | {cpu:.0f} | {peak / 1e6:.0f} | {(peak - idle) / 1e6:.0f} |"
 
 
 def _cells(name: str, times: list[float], base: float) -> str:
@@ -244,6 +295,7 @@ def main() -> None:
         if os.environ.get("PROFILE"):
             return
         bench.imports()
+        bench.largest()
     head = ABOUT.format(date=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine())
     text = "\n".join([head, *report(bench.taken), ""])
     (HERE / "RESULTS.md").write_text(text)

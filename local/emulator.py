@@ -73,10 +73,10 @@ def deploy(parameters: Sequence[str], log: Path) -> dict[str, str]:
     }
 
 
-def close_gaps(api_id: str, bucket: str) -> None:
+def close_gaps(api_id: str, bucket: str, *, cors: bool) -> None:
     """Set, by AWS's public APIs, what MiniStack leaves out of a deployment or cannot have."""
     gateway: Any = boto3.client("apigateway")
-    for kind, response in gateway_responses(load()).items():
+    for kind, response in gateway_responses(load(), cors=cors).items():
         headers = response["ResponseParameters"]["Headers"].items()
         gateway.put_gateway_response(
             restApiId=api_id,
@@ -88,6 +88,9 @@ def close_gaps(api_id: str, bucket: str) -> None:
     gateway.create_deployment(restApiId=api_id, stageName="v1")
     # It speaks no TLS, which is all the policy allows.
     boto3.client("s3").delete_bucket_policy(Bucket=bucket)
+    # A condition that joins a list always holds there.
+    if not cors:
+        boto3.client("s3").delete_bucket_cors(Bucket=bucket)
     # A concurrency that comes from a parameter stays a string in it and stops the poller.
     functions = boto3.client("lambda")
     for source in functions.list_event_source_mappings()["EventSourceMappings"]:

@@ -86,7 +86,9 @@ def start(started: ExitStack, port: int, state: Path, parameters: Sequence[str])
     aws = emulator.lead_to(at)
     _say("sam deploy")
     names = emulator.deploy(parameters, logs / "deploy.log")
-    emulator.close_gaps(names["Api"], names["Bucket"])
+    door = boto3.client("lambda").get_function_configuration(FunctionName=names["GenerateFunction"])
+    environment = door["Environment"]["Variables"]
+    emulator.close_gaps(names["Api"], names["Bucket"], cors=bool(environment["ALLOWED_ORIGINS"]))
     boto3.client("secretsmanager").put_secret_value(
         SecretId=names["UpstreamSecretArn"], SecretString=json.dumps(secret)
     )
@@ -94,7 +96,6 @@ def start(started: ExitStack, port: int, state: Path, parameters: Sequence[str])
     api = f"{aws['AWS_ENDPOINT_URL']}/restapis/{names['Api']}/v1/_user_request_"
     with urllib.request.urlopen(f"{api}/healthz", timeout=30):
         _say(f"ready after {time.monotonic() - began:.0f} s")
-    door = boto3.client("lambda").get_function_configuration(FunctionName=names["GenerateFunction"])
     return {
         "base_url": f"http://127.0.0.1:{port}/v1",
         "key": KEY,
@@ -102,7 +103,7 @@ def start(started: ExitStack, port: int, state: Path, parameters: Sequence[str])
         "aws": aws,
         "api_url": api,
         "standin_url": standin,
-        "environment": door["Environment"]["Variables"],
+        "environment": environment,
         "names": names,
         "pids": {"stack": os.getpid(), "ministack": aws_server.pid},
         "log": str(logs),
@@ -122,8 +123,10 @@ def describe(started: ExitStack, stack: dict[str, Any], state: Path) -> None:
 
 def serve(stack: dict[str, Any], listener: socket.socket) -> None:
     """Serve the front until a signal, which is then raised again."""
-    timeout = int(stack["environment"]["INTEGRATION_TIMEOUT_MILLIS"]) / 1000
-    front = Front(stack["api_url"], gateway_responses(load()), timeout, WELCOME.format(**stack))
+    environment = stack["environment"]
+    timeout = int(environment["INTEGRATION_TIMEOUT_MILLIS"]) / 1000
+    responses = gateway_responses(load(), cors=bool(environment["ALLOWED_ORIGINS"]))
+    front = Front(stack["api_url"], responses, timeout, WELCOME.format(**stack))
     config = uvicorn.Config(
         front, lifespan="off", log_level="warning", server_header=False, timeout_graceful_shutdown=1
     )

@@ -34,9 +34,18 @@ def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
     return template
 
 
-def gateway_responses(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return API Gateway's own errors by type, as the template has them."""
+def gateway_responses(template: dict[str, Any], *, cors: bool = False) -> dict[str, dict[str, Any]]:
+    """Return API Gateway's own errors by type; ``cors`` says whether there are allowed origins."""
     responses: dict[str, dict[str, Any]] = template["Resources"]["Api"]["Properties"][
         "GatewayResponses"
     ]
-    return responses
+    return {kind: response | _parameters(response, cors) for kind, response in responses.items()}
+
+
+def _parameters(response: dict[str, Any], cors: bool) -> dict[str, Any]:
+    headers = {
+        name: value if isinstance(value, str) else value["Fn::If"][1 if cors else 2]
+        for name, value in response["ResponseParameters"]["Headers"].items()
+    }
+    set_headers = {name: value for name, value in headers.items() if isinstance(value, str)}
+    return {"ResponseParameters": {"Headers": set_headers}}

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _listed(value: object) -> object:
+    """Return the parts of a text that lists them by comma."""
+    if not isinstance(value, str):
+        return value
+    return [part for each in value.split(",") if (part := each.strip())]
 
 
 class Settings(BaseModel):
@@ -21,6 +28,8 @@ class Settings(BaseModel):
     tenants_table: str = ""
     work_queue_url: str = ""
     """Empty: a door runs its job itself, in the one invocation."""
+    event_bus: str = ""
+    """The event bus that is told of every job's end. Empty: none is."""
     upstream_secret: str = ""
     """ARN of the secret that ``aws.secrets`` reads."""
     wait_seconds: float = 25
@@ -37,8 +46,12 @@ class Settings(BaseModel):
     """After this a job that has not finished is failed."""
     max_paid_attempts: int = 1
     """Calls to upstream that may be billed, for one job."""
+    inbox_wait_seconds: int = 900
+    """How long what lies in the inbox waits for what it lacks."""
     retention_days: int = 30
     """How long images and finished jobs are kept."""
+    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    """Origins whose pages may call (CORS)."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -13,7 +13,7 @@ import pytest
 from easel import telemetry
 from easel.doors.https import Call, Reply, answer
 from easel.errors import InvalidRequest, Overloaded
-from easel.jobs import Identity
+from easel.identity import Identity
 from easel.requests import Delivery
 from tests.unit.doors.events import call, event
 
@@ -73,26 +73,29 @@ def test_the_tenant_is_whom_the_authorizer_found() -> None:
 
 
 RETRIES = {
-    "": False,
-    "0": False,
-    "1": True,
-    "2": True,
-    "x": False,
-    "-1": False,
-    "²": False,
-    "٣": False,
+    "": None,
+    "0": 0,
+    "1": 1,
+    "12": 12,
+    "x": None,
+    "-1": None,
+    "²": None,
+    "٣": None,
+    "9" * 5: None,
 }
 
 
 @pytest.mark.parametrize(("count", "expected"), RETRIES.items())
-def test_a_retry_is_what_the_sdk_counts(count: str, expected: bool) -> None:
-    assert call(headers=headers(x_stainless_retry_count=count)).identity.retry is expected
+def test_a_retry_is_what_the_sdk_counts(count: str, expected: int | None) -> None:
+    assert call(headers=headers(x_stainless_retry_count=count)).identity.retries == expected
 
 
 def test_a_key_is_the_callers_own() -> None:
-    assert call(headers=headers(idempotency_key="k")).identity == Identity(idempotency_key="k")
+    assert call(headers=headers(idempotency_key="k")).identity == Identity(
+        idempotency_key="k", retries=0
+    )
     assert call(headers=headers(idempotency_key="")).identity.idempotency_key is None
-    assert call().identity == Identity()
+    assert call().identity == Identity(retries=0)
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "IDEMPOTENCY-KEY", "idempotency-key"])
@@ -196,13 +199,13 @@ def test_what_the_query_cannot_mean_is_refused(name: str, value: str) -> None:
 # --- answers ---
 
 
-def served(result: Any, **changes: Any) -> dict[str, Any]:
+def served(result: Any, *origins: str, **changes: Any) -> dict[str, Any]:
     def serve(_: Call) -> Reply:
         if isinstance(result, Reply):
             return result
         raise result
 
-    return answer(event(**changes), serve)
+    return answer(event(**changes), serve, origins)
 
 
 def test_an_answer_is_a_proxy_response() -> None:
@@ -255,5 +258,13 @@ def test_an_answer_is_logged_without_what_is_in_it(log: io.StringIO) -> None:
     assert "easel-local" not in line
 
 
-def test_a_call_without_a_count_is_blind() -> None:
-    assert call(headers={"x-stainless-retry-count": ""}).identity == Identity(blind=True)
+@pytest.mark.parametrize("result", [Reply(200, {}), InvalidRequest("No."), RuntimeError()])
+def test_a_listed_page_may_read_whatever_is_answered(result: Any) -> None:
+    page = {"Origin": "https://app.example.com"}
+    reply = served(result, "https://app.example.com", headers=page)
+    assert reply["headers"]["access-control-allow-origin"] == "https://app.example.com"
+    assert reply["headers"]["vary"] == "origin"
+    others = served(result, "https://shop.example.com", headers=page)["headers"]
+    assert "access-control-allow-origin" not in others
+    for unlisted in (served(result, headers=page), served(result)):
+        assert not {name for name in unlisted["headers"] if name.startswith(("access-", "vary"))}

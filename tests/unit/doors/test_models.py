@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from easel.catalogue import Catalogue
+from easel.doors.https import Call
 from easel.doors.models import serve
 from easel.errors import NotFound
-from tests.unit.doors.events import call
+from easel.settings import Settings
+from tests.unit.doors.events import call, event
 
 NOVEMBER = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 DECEMBER = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
@@ -19,7 +22,7 @@ DECEMBER = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
 
 def get(route: str, name: str | None = None, now: float = NOVEMBER) -> dict[str, Any]:
     made = call("models", resource=route, pathParameters=name and {"id": name})
-    reply = serve(made, Catalogue.load(), now)
+    reply = serve(made, Catalogue.load(), Settings(), now)
     assert reply.status == 200
     body: dict[str, Any] = json.loads(reply.rendered("r")["body"])
     return body
@@ -63,3 +66,13 @@ def test_an_unknown_name_is_not_found() -> None:
     with pytest.raises(NotFound) as caught:
         get("/models/{id}", "gpt-image-9")
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
+def test_a_preflight_is_answered_for_listed_origins_alone() -> None:
+    made = Call(APIGatewayProxyEvent(event("models", "preflight")))
+    listed = Settings(allowed_origins=("https://app.example.com",))
+    reply = serve(made, Catalogue.load(), listed, NOVEMBER)
+    assert (reply.status, reply.body) == (204, "")
+    assert reply.headers["access-control-allow-headers"] == "authorization,content-type"
+    with pytest.raises(NotFound):
+        serve(made, Catalogue.load(), Settings(), NOVEMBER)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from pydantic import ValidationError
 
 from easel import telemetry
+from easel.doors import cors
 from easel.errors import EaselError, InvalidRequest
-from easel.jobs import Identity
+from easel.identity import Identity
 from easel.requests import Delivery
 from easel.tenants import Tenant
 
-_COUNT = re.compile(r"0*[1-9][0-9]*", re.ASCII)
+_COUNT = re.compile(r"[0-9]{1,4}", re.ASCII)
 _MARGIN_SECONDS = 3
 """An answer is built so long before somebody gives up on it: API Gateway, or the SDK."""
 
@@ -47,8 +48,7 @@ class Call:
         count = self.header("x-stainless-retry-count")
         return Identity(
             idempotency_key=self.header("idempotency-key") or None,
-            retry=_COUNT.fullmatch(count) is not None,
-            blind=not count,
+            retries=int(count) if _COUNT.fullmatch(count) else None,
         )
 
     @property
@@ -72,8 +72,10 @@ class Call:
         return None
 
     def unheard(self, now: float, integration: float) -> bool:
-        """Whether whoever called has been told by API Gateway that it took too long."""
-        return now > self.event.request_context.request_time_epoch / 1000 + integration
+        """Whether whoever called has given up, or been told by API Gateway it took too long."""
+        patience = _seconds(self.header("x-stainless-read-timeout"))
+        longest = integration if patience is None else min(integration, patience)
+        return now > self.event.request_context.request_time_epoch / 1000 + longest
 
     def deadline(self, now: float, wait: float, integration: float) -> float:
         """Return the Unix time by which the answer must be built.
@@ -126,8 +128,13 @@ class Reply:
         }
 
 
-def answer(event: Mapping[str, Any], serve: Callable[[Call], Reply]) -> dict[str, Any]:
-    """Serve one call; every error leaves in OpenAI's shape."""
+def answer(
+    event: Mapping[str, Any], serve: Callable[[Call], Reply], origins: Collection[str]
+) -> dict[str, Any]:
+    """Serve one call; every error leaves in OpenAI's shape.
+
+    Pages of the ``origins`` may read the answer.
+    """
     call = Call(APIGatewayProxyEvent(dict(event)))
     request_id = call.event.request_context.request_id
     try:
@@ -145,7 +152,8 @@ def answer(event: Mapping[str, Any], serve: Callable[[Call], Reply]) -> dict[str
         "answered",
         extra={"request": request_id, "route": call.event.resource, "status": reply.status},
     )
-    return reply.rendered(request_id)
+    readable = cors.readable(call.header("origin"), origins)
+    return replace(reply, headers={**reply.headers, **readable}).rendered(request_id)
 
 
 def _of_error(error: EaselError) -> Reply:

@@ -1,4 +1,4 @@
-"""The catalogue over HTTPS: OpenAI's model objects, with what Easel adds; and the document."""
+"""What needs no permission: OpenAI's model objects with what Easel adds, the document, CORS."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from easel.catalogue import Catalogue, Listing, Model
+from easel.doors import cors
 from easel.doors.https import Call, Reply
 from easel.errors import NotFound
 from easel.responses import cost_usd
 from easel.settings import Settings
 
 
-def serve(call: Call, catalogue: Catalogue, now: float) -> Reply:
-    """Answer ``/models``, ``/models/{id}``, ``/openapi.json`` and ``/healthz``."""
+def serve(call: Call, catalogue: Catalogue, settings: Settings, now: float) -> Reply:
+    """Answer ``/models``, ``/models/{id}``, ``/openapi.json``, ``/healthz``, and any OPTIONS."""
+    if call.event.http_method == "OPTIONS":
+        return _preflight(call, settings)
     if call.event.resource == "/healthz":
         return Reply(200, {"status": "ok"})
     today = datetime.fromtimestamp(now, UTC).date()
     if call.event.resource == "/openapi.json":
         from easel import openapi  # here, so that no other route waits for it
 
-        return Reply(200, openapi.document(catalogue, Settings.from_env(), today, call.root))
+        return Reply(200, openapi.document(catalogue, settings, today, call.root))
     listed = {one.id: one for one in catalogue.listed(today)}
     if call.event.resource == "/models":
         objects = [_object(catalogue, one) for one in listed.values()]
@@ -33,6 +36,11 @@ def serve(call: Call, catalogue: Catalogue, now: float) -> Reply:
             param="model",
         )
     return Reply(200, _object(catalogue, listed[name]))
+
+
+def _preflight(call: Call, settings: Settings) -> Reply:
+    asked = call.header("access-control-request-headers")
+    return Reply(204, "", cors.preflight(call.header("origin"), asked, settings.allowed_origins))
 
 
 def _object(catalogue: Catalogue, one: Listing) -> dict[str, Any]:

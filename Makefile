@@ -15,7 +15,7 @@ E ?= direct
 ENV ?= default
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run invoke test lint unit stack clients bench build deploy ready clean
+.PHONY: help run invoke test lint unit stack clients chaos soak bench build deploy ready clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -27,6 +27,8 @@ help:
 	@echo "make lint | unit | stack"
 	@echo "                     a part of it"
 	@echo "make clients         every published client in every case it can express, as a table; with ONLY=curl some"
+	@echo "make chaos           2,000 jobs whose calls fail and whose processes die, and their books; 25 minutes"
+	@echo "make soak            500 files in the inbox, good and bad, as a table; 10 minutes"
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
 	@echo "make build           what is deployed, for the template's default architecture"
 	@echo "make deploy          build, and deploy to dev; with ENV=prod to prod (samconfig.toml)"
@@ -60,6 +62,12 @@ stack: $(VENV)/dev/ready ready $(CLIENTS)
 
 clients: $(VENV)/dev/ready ready $(CLIENTS)
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.clients.matrix $(ONLY)
+
+chaos: $(VENV)/dev/ready ready
+	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.chaos $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/dev/ready ready
+	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.soak
 
 bench: $(VENV)/dev/ready ready
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m bench

@@ -1,4 +1,4 @@
-"""`easel`: tenants, their keys, and whether all is well.
+"""`easel`: tenants, their keys, the inbox, what is stuck, and whether all is well.
 
 A command finds the stack by its outputs and its parts by boto3, in whatever AWS the environment
 leads to: the local stack's where AWS_ENDPOINT_URL is set.
@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from cyclopts.types import ExistingFile
 
 from cli.stack import Failure, Stack, explained
 from easel.aws import clients
@@ -26,8 +28,12 @@ Find = Annotated[Callable[[], Stack], Parameter(parse=False)]
 app = App(name="easel", help="Operate Easel.", version_flags=[])
 tenants = App(name="tenants", help="Who pays.")
 keys = App(name="keys", help="What speaks for a tenant.")
+inbox = App(name="inbox", help="Files in, files out.")
 app.command(tenants)
 app.command(keys)
+app.command(inbox)
+jobs = App(name="jobs", help="Work that was asked for.")
+app.command(jobs)
 
 
 @app.meta.default
@@ -73,6 +79,101 @@ def issue(name: str, /, *, find: Find) -> None:
     _issue(find(), valid_name(name))
 
 
+@inbox.command
+def put(
+    file: ExistingFile,
+    /,
+    *parameters: str,
+    prompt: str | None = None,
+    tenant: str = "demo",
+    mask: ExistingFile | None = None,
+    size: str | None = None,
+    out: Path = Path(),
+    wait: int = 900,
+    find: Find,
+) -> None:
+    """Edit a picture by way of the inbox: put it, wait for the answer, save the pictures.
+
+    Parameters
+    ----------
+    file
+        A PNG, JPEG or WebP.
+    parameters
+        Others of the request as name=value, like quality=high, or operation=variation.
+    prompt
+        What to make of it; a variation needs none.
+    tenant
+        Who pays.
+    mask
+        A PNG of the picture's size, transparent where it may be painted.
+    size
+        WIDTHxHEIGHT, or auto.
+    out
+        Where to save the pictures, under the file's name and the job's.
+    wait
+        For how many seconds.
+    """
+    from cli.inbox import answer, given, put
+
+    named = {"prompt": prompt, "size": size}
+    fields = given(parameters) | {name: text for name, text in named.items() if text is not None}
+    bucket = find().bucket_name
+    saved = answer(bucket, put(bucket, valid_name(tenant), file, mask, fields), out, wait)
+    for path in saved.files:
+        print(path, flush=True)
+    print(f"cost_usd {saved.cost_usd}, {saved.job}", file=sys.stderr)
+
+
+@jobs.command
+def stuck(*, json: Annotated[bool, Parameter(negative=())] = False, find: Find) -> None:
+    """Show what needs an operator: jobs nobody looks after, messages given up. Changes nothing.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object instead: jobs, dead_letters.
+    """
+    from cli.jobs import Backlog
+
+    backlog = Backlog.of(find())
+    overdue, judged = list(backlog.overdue()), list(backlog.judged())
+    if json:
+        letters = [{"queue": queue, **verdict.record()} for queue, verdict in judged]
+        found = {"jobs": [one._asdict() for one in overdue], "dead_letters": letters}
+        print(json_format.dumps(found, indent=2))
+        return
+    for one in overdue:
+        print(f"overdue  {one}")
+    for queue, verdict in judged:
+        print(f"{queue:<7}  {verdict}")
+    if not overdue and not judged:
+        print("Nothing is stuck.")
+
+
+@app.command
+def redrive(*, yes: Annotated[bool, Parameter(negative=())] = False, find: Find) -> int:
+    """Try again what was given up, as `easel jobs stuck` says; exit code 1 if anything failed.
+
+    Parameters
+    ----------
+    yes
+        Do not ask first.
+    """
+    from cli.jobs import Backlog, plan
+
+    backlog = Backlog.of(find())
+    planned = [verdict for _, verdict in backlog.judged()]
+    print(plan(planned), flush=True)
+    if not planned or not (yes or _agreed()):
+        return 0
+    failed = 0
+    for outcome in backlog.redrive(planned):
+        failed += outcome.failure is not None
+        print(outcome, flush=True)
+    print(f"{len(planned) - failed} done, {failed} failed")
+    return 1 if failed else 0
+
+
 @app.command
 def check(*, json: Annotated[bool, Parameter(negative=())] = False, find: Find) -> int:
     """Tell whether the stack is whole and upstream takes its key; exit code 1 if not. Free.
@@ -106,6 +207,13 @@ def main(tokens: Sequence[str] | None = None) -> None:
             app.meta(tokens)
     except Failure as failure:
         sys.exit(f"easel: {failure}")
+
+
+def _agreed() -> bool:
+    """Ask on the terminal. Raises Failure where there is none."""
+    if not sys.stdin.isatty():
+        raise Failure("Nothing was done. Where there is no terminal to ask on, say --yes.")
+    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _tenants(stack: Stack) -> Tenants:

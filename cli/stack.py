@@ -45,6 +45,8 @@ class Stack(BaseModel):
     tenants_table_name: str
     work_queue_url: str
     inbox_queue_url: str
+    work_dead_letters_url: str
+    inbox_dead_letters_url: str
     upstream_secret_arn: str
 
     @classmethod

@@ -1,24 +1,23 @@
-"""Jobs: GET /v1/jobs/{id} and /v1/jobs/{id}/result.
+"""Jobs: GET /v1/jobs, GET and DELETE /v1/jobs/{id}, and /v1/jobs/{id}/result.
 
-Finds the job among the tenant's own (``aws.ledger``), waits on for it (``lifecycle``), and answers
-with fresh presigned URLs (``responses``, ``aws.bucket``). It cannot read the upstream key.
+Finds jobs among the tenant's own (``aws.jobs``), cancels what is queued or waits on for it
+(``lifecycle``), and answers with fresh presigned URLs (``responses``). It cannot read the key.
 """
 
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from easel import bootstrap
-from easel.doors import calls, https
+from easel.doors import calls, https, jobs
 
 easel = bootstrap.build()
+routes = {"GET /jobs": jobs.index, "GET /jobs/{id}": jobs.show, "DELETE /jobs/{id}": jobs.cancel}
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Return the job, or its result when that is ready."""
-    until = easel.ends_at(context)
-    routes = {
-        "/jobs/{id}": lambda call: calls.show(easel, call),
-        "/jobs/{id}/result": lambda call: calls.result(easel, call, until),
-    }
-    return https.answer(event, routes[event["resource"]])
+    """Return the jobs, a job as it is or as it is cancelled, or its result when that is ready."""
+    result = partial(calls.result, ends_at=easel.ends_at(context))
+    serve = routes.get(f"{event['httpMethod']} {event['resource']}", result)
+    return https.answer(event, partial(serve, easel), easel.settings.allowed_origins)

@@ -25,6 +25,10 @@ def test_an_event_passes_through_its_handler(path: Any, deployed: Deployed) -> N
         Body=picture(),
         Metadata={"prompt": "a hat for the cat"},
     )
+    manifest = {"prompt": "a hat for each cat", "images": ["a cat.png", "a cat.png"]}
+    boto3.client("s3").put_object(
+        Bucket="easel", Key="inbox/demo/two cats.json", Body=json.dumps(manifest)
+    )
     event = deployed.event(path.parent.name, path.stem)
     answer = deployed.handler(path.parent.name)(event, Context())
     assert EXPECTED[f"{path.parent.name}/{path.stem}"](answer, deployed)
@@ -41,11 +45,18 @@ EXPECTED = {
     ),
     "edit/direct": made,
     "edit/https": made,
+    "edit/manifest": lambda _, deployed: bool(deployed.object("outbox/demo/two cats.json.png")),
     "edit/inbox": lambda _, deployed: bool(deployed.object("outbox/demo/a cat.png.png")),
     "generate/direct": made,
     "generate/https": made,
+    "inputs/https": lambda answer, _: (
+        json.loads(answer["body"])["fields"]["Content-Type"] == "image/png"
+    ),
+    "jobs/cancel": lambda answer, _: answer["statusCode"] == 404,
+    "jobs/list": lambda answer, _: json.loads(answer["body"])["data"] == [],
     "jobs/https": lambda answer, _: answer["statusCode"] == 404,
     "models/https": lambda answer, _: len(json.loads(answer["body"])["data"]) > 5,
+    "models/preflight": lambda answer, _: answer["statusCode"] == 404,
     "sweep/schedule": lambda answer, _: answer == {"due": 0},
     "variation/direct": made,
     "variation/https": made,

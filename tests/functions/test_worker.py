@@ -11,8 +11,9 @@ from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.doors import queue
 from easel.doors.references import tenancy
+from easel.identity import Identity
 from easel.inputs import Inputs
-from easel.jobs import Answer, Identity, Job, LeaseLost
+from easel.jobs import Answer, Job, LeaseLost
 from tests.functions.conftest import Context, Deployed
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from local.servers import free_port
 from local.template import ROOT
 from tests.stack.running import Running
 
 STARTS_WITHIN = 300
-PARAMETERS = ["WaitSeconds=3"]
+PARAMETERS = ["WaitSeconds=3", "EventBusName=default"]
 
 
 def start(state: Path, *parameters: str) -> "subprocess.Popen[bytes]":
@@ -55,7 +56,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         yield json.loads(Path(running).read_text())
         return
     state = tmp_path_factory.mktemp("stack")
-    process = start(state, *PARAMETERS)
+    origins = ",".join(("https://app.example.com", f"http://127.0.0.1:{free_port()}"))
+    process = start(state, *PARAMETERS, f"AllowedOrigins={origins}")
     try:
         yield described(state, process)
     finally:

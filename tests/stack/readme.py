@@ -128,6 +128,12 @@ def shape(value: Any) -> Any:
     return "number" if type(value) in (int, float) else type(value).__name__
 
 
+def lint(path: Path) -> "subprocess.CompletedProcess[str]":
+    """Run cfn-lint, which knows AWS's resources."""
+    command = [str(ROOT / ".local/venv/sam/bin/cfn-lint"), str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def printed_json(printed: str) -> Any:
     """Return the first JSON object in what was printed."""
     return json.JSONDecoder().raw_decode(printed[printed.index("{") :])[0]

@@ -33,27 +33,38 @@ NEVER = {"ConditionExpression": "sk = :never", "ExpressionAttributeValues": {":n
 MAY = {
     "Authorizer": {"get tenants"},
     "Models": set(),
+    "Inputs": {"write inputs"},
     "Jobs": {
-        *("get jobs", "read images", "read answers", "write answers"),
-        *("list", "send"),
+        *(
+            "get jobs",
+            "query jobs",
+            "put jobs",
+            "update jobs",
+            "check jobs",
+            "put ledger",
+            "update ledger",
+        ),
+        *("read images", "read answers", "write answers", "list", "send"),
     },
     "Worker": {
-        "receive",
+        *("receive", "tell"),
         *("get jobs", "put jobs", "update jobs", "put ledger", "update ledger"),
         *("read inputs", "read images", "write images", "write outbox", "list", "read secret"),
     },
     "Sweep": {
-        *("query open", "get jobs", "put jobs", "update jobs"),
+        *("query open", "get jobs", "put jobs", "update jobs", "delete jobs", "tell"),
         *("put ledger", "update ledger"),
         *("read images", "write outbox", "list", "send"),
     },
 }
 MAY["Generate"] = MAY["Variation"] = {
-    *("get tenants", "get jobs", "put jobs", "update jobs"),
+    *("get tenants", "get jobs", "put jobs", "update jobs", "tell"),
     *("put ledger", "update ledger", "read secret", "list", "send"),
     *(f"{verb} {where}" for verb in ("read", "write") for where in ("inputs", "images", "answers")),
 }
-MAY["Edit"] = MAY["Generate"] | {"receive", "read inbox", "write outbox"}
+MAY["Edit"] = MAY["Generate"] | {
+    *("receive", "query jobs", "delete jobs", "read inbox", "write outbox")
+}
 
 Probe = Callable[[str], dict[str, str]]
 
@@ -76,6 +87,18 @@ def calls(running: Running) -> dict[str, Any]:
         "ExpressionAttributeValues": {":open": {"S": "!"}},
     }
     found["query open"] = "dynamodb", "query", {**opened, **condition}
+    nobodys = {"KeyConditionExpression": "tenant = :tenant"}
+    nobodys["ExpressionAttributeValues"] = {":tenant": {"S": "!"}}
+    for name in ("jobs", "ledger"):
+        table = {"TableName": running.names[f"{name.capitalize()}Table"]}
+        found[f"query {name}"] = "dynamodb", "query", {**table, **nobodys}
+        check = {
+            "ConditionCheck": {**table, "Key": {"tenant": {"S": "!"}, "sk": {"S": "?"}}, **NEVER}
+        }
+        found[f"check {name}"] = "dynamodb", "transact_write_items", {"TransactItems": [check]}
+    for name, bus in ("tell", "default"), ("tell others", "others"):
+        event = {"EventBusName": bus, "Source": "probe", "DetailType": "probe", "Detail": "{}"}
+        found[name] = "events", "put_events", {"Entries": [event]}
     bucket = {"Bucket": running.bucket}
     for name in ("inputs", "images", "answers", "inbox", "outbox"):
         key = {**bucket, "Key": f"{name}/probe/nothing"}

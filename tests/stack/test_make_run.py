@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from local.servers import free_port
@@ -65,6 +66,12 @@ def test_what_it_prints_makes_pictures_and_a_signal_stops_all_of_it(made, tmp_pa
     url = run(sys.executable, "-c", matched(r"^(from openai .*?print\(.*?\))$", said))
     assert decoded(fetched(url.strip())).size == (1024, 1024)
     assert base_url in said.split("curl")[1]
+
+    page = {"Origin": "http://localhost:5173", "Access-Control-Request-Method": "GET"}
+    for url in (f"{base_url}/models", answer["data"][0]["url"]):
+        for method in ("GET", "OPTIONS"):
+            told = httpx2.request(method, url, headers=page, timeout=60).headers
+            assert not {name for name in told if name.startswith("access-control-")}
 
     started = descendants(made.pid)
     assert any("ministack" in command for command in started.values())

@@ -71,10 +71,6 @@ def test_asking_four_times_for_a_cat_means_four_cats(running):
     assert running.paid(prompt) == 4
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a retry meets the latest job of its request, whosever it is: paid pictures get lost",
-)
 def test_four_callers_that_have_to_retry_still_get_four_cats(running):
     """None of them waits at all, so each has followed its last hop long before its cat is done."""
     prompt = unique("a slow cat")

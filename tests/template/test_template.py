@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from easel.doors import cors
 from easel.settings import Settings
 from local.template import ROOT, gateway_responses, load
 
@@ -22,6 +23,7 @@ FUNCTIONS = {
 }
 DEFAULTS = TEMPLATE["Globals"]["Function"]
 DOORS = {"GenerateFunction", "EditFunction", "VariationFunction"}
+PUBLIC = ("/healthz", "/openapi.json", "/{proxy+}")
 WAITING = {"/images/generations", "/images/edits", "/images/variations", "/jobs/{id}/result"}
 
 
@@ -35,7 +37,9 @@ def events(kind: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def statements(function: str) -> list[dict[str, Any]]:
-    return [s for policy in FUNCTIONS[function].get("Policies", []) for s in policy["Statement"]]
+    """The function's statements, with those of a condition that holds."""
+    every = [s for policy in FUNCTIONS[function].get("Policies", []) for s in policy["Statement"]]
+    return [s["Fn::If"][1] if "Fn::If" in s else s for s in every]
 
 
 def actions(function: str) -> set[str]:
@@ -131,6 +135,9 @@ def test_the_routes_are_the_contracts():
         ("/images/edits", "post", "EditFunction"),
         ("/images/generations", "post", "GenerateFunction"),
         ("/images/variations", "post", "VariationFunction"),
+        ("/inputs", "post", "InputsFunction"),
+        ("/jobs", "get", "JobsFunction"),
+        ("/jobs/{id}", "delete", "JobsFunction"),
         ("/jobs/{id}", "get", "JobsFunction"),
         ("/jobs/{id}/result", "get", "JobsFunction"),
         ("/jobs/{id}/result", "head", "JobsFunction"),
@@ -138,15 +145,16 @@ def test_the_routes_are_the_contracts():
         ("/models", "get", "ModelsFunction"),
         ("/models/{id}", "get", "ModelsFunction"),
         ("/openapi.json", "get", "ModelsFunction"),
+        ("/{proxy+}", "options", "ModelsFunction"),
     ]
 
 
-def test_only_health_needs_no_key():
+def test_only_what_serves_no_tenant_needs_no_key():
     auth = RESOURCES["Api"]["Auth"]
     assert auth["DefaultAuthorizer"] in auth["Authorizers"]
     assert auth["Authorizers"]["TenantKey"]["Identity"]["ReauthorizeEvery"] == 60
     own = {event["Path"]: event["Auth"] for _, event in events("Api") if "Auth" in event}
-    assert own == {path: {"Authorizer": "NONE"} for path in ("/healthz", "/openapi.json")}
+    assert own == {path: {"Authorizer": "NONE"} for path in PUBLIC}
 
 
 def test_the_integration_timeout_rises_where_callers_wait():
@@ -192,6 +200,49 @@ def test_the_gateways_own_errors_are_openais(kind, status, code, retry):
     assert error["code"] == code
 
 
+# ---- Pages of other origins ----
+
+
+def test_no_page_is_let_in_as_long_as_no_origin_is_listed():
+    assert PARAMETERS["AllowedOrigins"]["Default"] == ""
+    for response in gateway_responses(TEMPLATE).values():
+        headers = response["ResponseParameters"]["Headers"]
+        assert not {name for name in headers if name.startswith("access-control-")}
+    [condition, _, otherwise] = RESOURCES["Bucket"]["CorsConfiguration"]["Fn::If"]
+    assert (condition, otherwise) == ("HasAllowedOrigins", {"Ref": "AWS::NoValue"})
+
+
+def test_a_page_may_read_the_gateways_errors_and_the_pictures_and_post_uploads():
+    for response in gateway_responses(TEMPLATE, cors=True).values():
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers["access-control-allow-origin"] == "'*'"
+        exposed = headers["access-control-expose-headers"].strip("'").split(", ")
+        assert (
+            {"x-request-id", "x-should-retry", "retry-after"} == set(exposed) <= set(cors.EXPOSED)
+        )
+    [_, allowed, _] = RESOURCES["Bucket"]["CorsConfiguration"]["Fn::If"]
+    [reading, posting] = allowed["CorsRules"]
+    assert (reading["AllowedOrigins"], reading["AllowedMethods"]) == (["*"], ["GET", "HEAD"])
+    assert posting["AllowedOrigins"] == {"Ref": "AllowedOrigins"}
+    assert posting["AllowedMethods"] == ["POST"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "right"),
+    [
+        ("", True),
+        ("https://app.example.com", True),
+        ("http://localhost:5173", True),
+        ("https://app.example.com/", False),
+        ("https://*.example.com", False),
+        ("app.example.com", False),
+        ("*", False),
+    ],
+)
+def test_an_origin_is_written_as_browsers_send_it(origin, right):
+    assert bool(re.search(PARAMETERS["AllowedOrigins"]["AllowedPattern"], origin)) == right
+
+
 # ---- Permissions ----
 
 
@@ -204,7 +255,11 @@ def test_a_function_may_do_named_things_to_named_resources(function):
             [(intrinsic, name)] = resource.items()
             assert intrinsic in ("Fn::GetAtt", "Fn::Sub")
             if intrinsic == "Fn::Sub":
-                assert re.fullmatch(r"\$\{(Bucket\.Arn\}/\w+/\*|JobsTable\.Arn\}/index/open)", name)
+                assert re.fullmatch(
+                    r"\$\{(Bucket\.Arn\}/\w+/\*|JobsTable\.Arn\}/index/open)"
+                    r"|arn:\$\{AWS::Partition\}:events:.+:event-bus/\$\{EventBusName\}",
+                    name,
+                )
 
 
 def test_who_may_do_what():
@@ -212,10 +267,13 @@ def test_who_may_do_what():
         return {function for function in FUNCTIONS if action in actions(function)}
 
     assert statements("ModelsFunction") == []
+    assert actions("InputsFunction") == {"s3:PutObject"}
     assert actions("AuthorizerFunction") == {"dynamodb:GetItem"}
     assert who("secretsmanager:GetSecretValue") == {*DOORS, "WorkerFunction"}
     assert who("sqs:SendMessage") == {*DOORS, "JobsFunction", "SweepFunction"}
-    assert who("dynamodb:Query") == {"SweepFunction"}
+    assert who("dynamodb:Query") == {"JobsFunction", "SweepFunction"}
+    assert who("dynamodb:ConditionCheckItem") == {"JobsFunction"}
+    assert who("events:PutEvents") == {*DOORS, "WorkerFunction", "SweepFunction"}
     assert who("s3:GetObjectVersion") == {"EditFunction"}
     every = set.union(*(actions(function) for function in FUNCTIONS))
     assert not {action for action in every if re.search("Delete|Scan|Acl|Policy", action)}
@@ -230,8 +288,27 @@ def test_who_may_write_where_in_the_bucket():
         "VariationFunction": {"inputs", "images", "answers"},
         "WorkerFunction": {"images", "outbox"},
         "JobsFunction": {"answers"},
+        "InputsFunction": {"inputs"},
         "SweepFunction": {"outbox"},
     }
+
+
+def test_events_are_put_on_the_one_bus_and_only_where_there_is_one():
+    assert TEMPLATE["Conditions"]["HasEventBus"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "EventBusName"}, ""]}]
+    }
+    telling = [
+        statement["Fn::If"]
+        for function in FUNCTIONS.values()
+        for policy in function.get("Policies", [])
+        for statement in policy["Statement"]
+        if "Fn::If" in statement
+    ]
+    assert len(telling) == 5
+    for condition, allowed, otherwise in telling:
+        assert (condition, otherwise) == ("HasEventBus", {"Ref": "AWS::NoValue"})
+        assert allowed["Action"] == ["events:PutEvents"]
+        assert allowed["Resource"]["Fn::Sub"].endswith(":event-bus/${EventBusName}")
 
 
 # ---- Queues ----

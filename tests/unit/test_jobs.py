@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -14,13 +15,10 @@ from easel.errors import (
     InvalidRequest,
     Overloaded,
     UpstreamBusy,
-    UpstreamRefused,
-    UpstreamUnknown,
 )
-from easel.jobs import FIRST_LOOK_SECONDS, Identity, Job
+from easel.jobs import FIRST_LOOK_SECONDS, ID, Job
+from easel.questions import Question
 from tests.unit.examples import NOW, answer, job, succeeded
-
-KEYED, RETRIED, NEW = Identity(idempotency_key="k"), Identity(retry=True), Identity()
 
 
 def failed(error: EaselError, charge: int | None = None) -> Job:
@@ -29,64 +27,6 @@ def failed(error: EaselError, charge: int | None = None) -> Job:
         begun = made.begin(made.hold)
         made = begun.end(begun.attempts[0].settle(charge))
     return made.close("failed", NOW + 5, error=error)
-
-
-CASES: dict[str, tuple[Job, dict[str, bool]]] = {
-    # what the pointer names: is it this call's job, with a key, as a retry, as a new call?
-    "queued": (job(), {"key": True, "retry": True, "new": False}),
-    "running": (job(status="running"), {"key": True, "retry": True, "new": False}),
-    "succeeded": (succeeded(), {"key": True, "retry": True, "new": False}),
-    "cancelled": (job(status="cancelled"), {"key": True, "retry": False, "new": False}),
-    "failed, unbilled, retryable": (
-        failed(UpstreamBusy("x")),
-        {"key": True, "retry": False, "new": False},
-    ),
-    "failed, unbilled, up to the caller": (
-        failed(EaselError("x")),
-        {"key": True, "retry": False, "new": False},
-    ),
-    "failed, unbilled, hopeless": (
-        failed(UpstreamRefused("x", status=400)),
-        {"key": True, "retry": True, "new": False},
-    ),
-    "failed, maybe billed": (
-        failed(UpstreamUnknown("x"), charge=20_000),
-        {"key": True, "retry": True, "new": False},
-    ),
-    "failed, billed, retryable": (
-        failed(Overloaded("x"), charge=1),
-        {"key": True, "retry": True, "new": False},
-    ),
-    "still queued after the window": (
-        job(now=NOW - 3000),
-        {"key": True, "retry": True, "new": False},
-    ),
-    "done, opened at the window's edge": (
-        succeeded(now=NOW - 900),
-        {"key": True, "retry": True, "new": False},
-    ),
-    "done, opened before the window": (
-        succeeded(now=NOW - 901),
-        {"key": True, "retry": False, "new": False},
-    ),
-    "failed for good before the window": (
-        failed(UpstreamRefused("x", status=400)).model_copy(update={"created_at": NOW - 901}),
-        {"key": True, "retry": False, "new": False},
-    ),
-}
-
-
-@pytest.mark.parametrize("call", ["key", "retry", "new"])
-@pytest.mark.parametrize("name", CASES)
-def test_identity(name: str, call: str) -> None:
-    known, expected = CASES[name]
-    identity = {"key": KEYED, "retry": RETRIED, "new": NEW}[call]
-    assert identity.answered_by(known, now=NOW, window=900, patience=29) is expected[call]
-
-
-def test_a_key_outweighs_the_retry_count() -> None:
-    both = Identity(idempotency_key="k", retry=True)
-    assert both.answered_by(job(status="cancelled"), now=NOW, window=0, patience=29)
 
 
 @given(st.lists(st.integers(0, 2**40), min_size=2, max_size=20, unique=True))
@@ -104,11 +44,13 @@ def test_ids_cannot_be_guessed_and_stand_in_urls() -> None:
 
 
 def test_a_new_job_is_queued_in_the_period_of_its_opening() -> None:
-    made = Job.new("demo", job().request, hold=7, now=NOW + 0.9, keyed=True, reply_to="out")
+    cat = Question("inbox/demo/cat.png", etag="e", version="v", sequencer="0A", due_at=NOW)
+    made = Job.new("demo", job().request, hold=7, now=NOW + 0.9, keyed=True, question=cat)
     assert (made.status, made.open, made.hold, made.charge) == ("queued", True, 7, 0)
     assert (made.month, made.day, made.created_at) == ("2026-11", "2026-11-22", NOW)
     assert made.due_at == NOW + FIRST_LOOK_SECONDS
-    assert (made.keyed, made.reply_to) == (True, "out")
+    assert (made.keyed, made.reply_to) == (True, "outbox/demo/cat.png")
+    assert (made.version, made.sequencer) == ("v", "0A")
     assert made.pending is None
 
 
@@ -191,10 +133,12 @@ def test_a_retry_is_advised_where_it_would_buy_what_was_not_paid(one: Job, advic
     assert caught.value.headers()["x-should-retry"] == advice
 
 
-def test_a_cancelled_job_is_a_conflict() -> None:
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_cancelled_job_is_a_conflict(keyed: bool) -> None:
     with pytest.raises(Conflict) as caught:
-        job(status="cancelled").raise_error()
+        job(status="cancelled", keyed=keyed).raise_error()
     assert (caught.value.status, caught.value.code) == (409, "job_cancelled")
+    assert ("a new Idempotency-Key" in caught.value.message) is keyed
 
 
 def test_a_job_that_did_not_fail_raises_nothing() -> None:
@@ -210,23 +154,40 @@ def test_images_are_kept_from_the_jobs_end_on() -> None:
     assert not job().expired(kept_until + 1, retention_days=30)
 
 
+def test_only_a_closed_job_owes_anything() -> None:
+    assert not succeeded().owing
+    assert not job(untold=True).owing
+    assert job(untold=True).close("cancelled", NOW).owing
+    assert not job(reply_to="outbox/x").close("cancelled", NOW).owing
+
+
+def test_only_a_failure_without_an_attempt_is_surely_unbilled() -> None:
+    assert failed(Overloaded("x")).unbilled
+    billed = job().begin(7)
+    for other in (
+        job(),
+        succeeded(),
+        job().close("cancelled", NOW),
+        billed.end(billed.attempts[0].lose()).close("failed", NOW, error=Overloaded("x")),
+    ):
+        assert not other.unbilled
+
+
+def test_a_job_reopened_is_as_one_opened_now_but_for_its_id_and_its_caller() -> None:
+    told = {"keyed": True, "reply_to": "out", "version": "v", "sequencer": "a"}
+    first = job(now=NOW - 40 * 86_400, **told, delivered=True, started_at=NOW).refuse()
+    again = first.close("failed", NOW, error=Overloaded("x")).reopen(77, NOW + 0.5)
+    fresh = job(hold=77, now=NOW + 0.5, **told, untold=True)
+    assert again == fresh.model_copy(update={"id": first.id})
+    assert first.month != again.month
+
+
+def test_an_id_is_one() -> None:
+    assert re.search(ID, job().id)
+    for other in ("", "job_", job().id[:-1], job().id + "0", job().id.upper(), f"x{job().id}"):
+        assert not re.search(ID, other)
+
+
 def test_age_is_counted_from_the_opening() -> None:
     assert not job().older_than(60, NOW + 60)
     assert job().older_than(60, NOW + 61)
-
-
-BLIND = Identity(blind=True)
-
-
-@pytest.mark.parametrize(
-    ("known", "joins"),
-    [
-        (job(now=NOW - 28), False),
-        (job(now=NOW - 29), True),
-        (job(now=NOW - 3000, status="running"), True),
-        (succeeded(now=NOW - 60), False),
-        (failed(UpstreamBusy("x")), False),
-    ],
-)
-def test_a_blind_call_joins_a_job_that_its_repeat_would_find(known: Job, joins: bool) -> None:
-    assert BLIND.answered_by(known, now=NOW, window=900, patience=29) is joins

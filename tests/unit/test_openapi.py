@@ -12,22 +12,27 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
+import boto3
 import httpx2
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from easel import errors, replies, schemas
+from easel.aws.bucket import Bucket
 from easel.catalogue import Catalogue
-from easel.doors import bodies, models
+from easel.doors import bodies, models, uploads
 from easel.errors import EaselError, InvalidRequest, NotFound
+from easel.images import MAX_BYTES
 from easel.inputs import Inputs, begun
 from easel.jobs import Job
 from easel.openapi import VERSION, document
+from easel.pages import Page, listed
 from easel.prompt import Parts, Prompt
 from easel.requests import Asked, Delivery, Operation, Reader, Request, Tenancy
 from easel.responses import Links, answer, job_object, quote
 from easel.settings import Settings
+from easel.uploads import read as read_upload
 from local.template import ROOT, gateway_responses, load
 from tests.unit.doors.events import call
 from tests.unit.examples import NOW, image, job, picture, request, succeeded
@@ -68,7 +73,7 @@ def test_every_route_of_the_template_is_described_and_no_other() -> None:
         (event["Properties"]["Path"], event["Properties"]["Method"]): event["Properties"]
         for resource in load()["Resources"].values()
         for event in resource.get("Properties", {}).get("Events", {}).values()
-        if event["Type"] == "Api"
+        if event["Type"] == "Api" and event["Properties"]["Method"] != "options"
     }
     described = {(path, method): operation for path, method, operation in operations()}
     assert described.keys() == routes.keys()
@@ -89,10 +94,10 @@ def test_a_path_names_its_parameters() -> None:
         assert named == set(re.findall(r"\{(\w+)\}", path))
 
 
-def test_the_result_takes_the_delivery_and_the_hop() -> None:
+def test_the_result_takes_the_delivery_and_the_hop_and_a_list_its_page() -> None:
     parameters = DOCUMENT["components"]["parameters"].values()
     queried = {one["name"] for one in parameters if one["in"] == "query"}
-    assert queried == Delivery.model_fields.keys() | {"hop"}
+    assert queried == Delivery.model_fields.keys() | {"hop"} | Page.model_fields.keys()
 
 
 def test_nothing_is_described_that_is_not_referred_to() -> None:
@@ -124,7 +129,7 @@ def test_the_defaults_are_the_deployments() -> None:
 )
 def test_the_door_says_where_it_is_deployed(path: str, root: str) -> None:
     made = call("models", resource="/openapi.json", context={"path": path})
-    reply = models.serve(made, CATALOGUE, NOW).rendered("r")
+    reply = models.serve(made, CATALOGUE, Settings(), NOW).rendered("r")
     assert (reply["statusCode"], reply["headers"]["content-type"]) == (200, "application/json")
     said = json.loads(reply["body"])
     assert said == DOCUMENT | {"servers": [{"url": root}]}
@@ -183,15 +188,33 @@ def test_an_example_can_be_sent_as_it_is(operation: Operation, name: str) -> Non
 
 
 def test_every_example_is_shown() -> None:
-    shown = [
-        [
-            one["value"]
-            for one in operation["requestBody"]["content"]["application/json"]["examples"].values()
-        ]
+    sent = [
+        operation["requestBody"]["content"]["application/json"]
         for _, _, operation in operations()
         if "requestBody" in operation
     ]
+    shown = [[one["value"] for one in body["examples"].values()] for body in sent[:-1]]
     assert shown == [list(schemas.EXAMPLES[operation].values()) for operation in OPERATIONS]
+    assert sent[-1]["example"] == schemas.UPLOAD
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        schemas.UPLOAD,
+        {"bytes": 1, "content_type": "image/webp", "purpose": "any"},
+        *({**schemas.UPLOAD, "bytes": size} for size in (0, MAX_BYTES - 1, MAX_BYTES, "1", True)),
+        *({**schemas.UPLOAD, "content_type": one} for one in ("image/gif", "", None)),
+        *({"bytes": 1}, {"content_type": "image/png"}, {}, [], 1),
+    ],
+)
+def test_an_upload_is_right_if_it_is_granted(body: Any) -> None:
+    try:
+        read_upload(json.dumps(body))
+    except InvalidRequest:
+        assert wrong("Upload", body)
+    else:
+        assert not wrong("Upload", body)
 
 
 REFERENCE = {"file_id": f"{schemas.JOB_ID}/0"}
@@ -359,7 +382,13 @@ def events() -> Iterator[Any]:
 def served(route: str, name: str | None = None) -> Any:
     now = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
     made = call("models", resource=route, pathParameters=name and {"id": name})
-    return json.loads(models.serve(made, CATALOGUE, now).rendered("r")["body"])
+    return json.loads(models.serve(made, CATALOGUE, Settings(), now).rendered("r")["body"])
+
+
+def granted() -> Any:
+    client = boto3.client("s3", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    bucket = Bucket(client, "b")
+    return json.loads(uploads.grant(call("inputs"), bucket, 3600, NOW).rendered("r")["body"])
 
 
 def refusals() -> Iterator[Any]:
@@ -377,6 +406,7 @@ SAID = {
     "Image": [image for said in answers() for image in said["data"]],
     "CompletedEvent": list(events()),
     "Job": [job_object(one, LINKS) for one in (job(), FAILED, FULL)],
+    "JobList": [json.loads(listed(some, 1)) for some in ([], [job_object(FULL, LINKS)] * 2)],
     "Quote": [quote(request(), 5, None), quote(request(), 5, FULL)],
     "Usage": [USAGE],
     "Tokens": [USAGE["input_tokens_details"]],
@@ -385,6 +415,7 @@ SAID = {
     "ModelList": [served("/models")],
     "Model": [*served("/models")["data"], served("/models/{id}", "gpt-image-2")],
     "Health": [served("/healthz")],
+    "Input": [granted()],
     "Document": [served("/openapi.json")],
 }
 
@@ -427,8 +458,8 @@ def test_the_statuses_of_a_job_are_the_jobs() -> None:
 
 PASSED_ON = {(400, "moderation_blocked")}
 """OpenAI's own, which Easel does not touch."""
-OF_NO_CALL = {(409, "conflict")}
-"""The operator's command's."""
+OF_NO_CALL = {(409, "conflict"), (400, "inbox_incomplete")}
+"""The operator's command's, and the inbox's."""
 ELSEWHERE = {(502, "server_error")}
 """API Gateway's own status of a function that crashed, by the template's DEFAULT_5XX."""
 

@@ -23,12 +23,24 @@ def test_each_field_is_the_variable_of_its_name_in_capitals() -> None:
         name.upper(): "high" if name == "default_quality" else "7" for name in Settings.model_fields
     }
     read = Settings.from_env(environ).model_dump()
-    assert {str(value) for value in read.values()} == {"7", "7.0", "high"}
+    assert {str(value) for value in read.values()} == {"7", "7.0", "high", "('7',)"}
     assert Settings.from_env({"wait_seconds": "7"}).wait_seconds == 25
 
 
 def test_other_variables_are_none_of_ours() -> None:
     assert Settings.from_env({"PATH": "/bin", "BUCKET": "b"}) == Settings(bucket="b")
+
+
+@pytest.mark.parametrize(
+    ("listed", "origins"),
+    [
+        ("", ()),
+        ("https://a.example", ("https://a.example",)),
+        ("https://a.example, http://b:1,", ("https://a.example", "http://b:1")),
+    ],
+)
+def test_origins_are_listed_by_comma(listed: str, origins: tuple[str, ...]) -> None:
+    assert Settings.from_env({"ALLOWED_ORIGINS": listed}).allowed_origins == origins
 
 
 @pytest.mark.parametrize(

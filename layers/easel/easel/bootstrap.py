@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 
 from easel.aws import clients
 from easel.aws.bucket import Bucket
+from easel.aws.events import Events
+from easel.aws.inbox import Inbox
 from easel.aws.ledger import Ledger
 from easel.aws.queue import Queue
 from easel.aws.secrets import Secrets
 from easel.aws.tenants import Tenants
 from easel.catalogue import Catalogue
 from easel.lifecycle import Lifecycle
+from easel.notifications import Notifier
+from easel.outbox import Outbox
 from easel.requests import Reader
 from easel.settings import Settings
 from easel.worker import Worker
@@ -39,6 +43,8 @@ class Easel:
     tenants: Tenants
     bucket: Bucket
     reader: Reader
+    inbox: Inbox
+    outbox: Outbox
     lifecycle: Lifecycle
     inline: Lifecycle
     clock: Callable[[], float]
@@ -59,31 +65,43 @@ def build(
     catalogue = Catalogue.load()
     dynamodb = clients.dynamodb()
     ledger = Ledger(
-        dynamodb, settings.jobs_table, settings.ledger_table, settings.retention_days, sleep
+        dynamodb, settings.jobs_table, settings.retention_days, sleep, settings.ledger_table
     )
     bucket = Bucket(clients.s3(), settings.bucket)
+    inbox = Inbox(dynamodb, settings.jobs_table, settings.retention_days)
+    outbox = Outbox(bucket, inbox, ledger.job, settings.inbox_wait_seconds, clock)
     worker = Worker(
         settings,
         catalogue,
         ledger,
         bucket,
+        Notifier(ledger, outbox, events(settings), clock),
         upstream(settings),
         bool(settings.work_queue_url),
         clock,
         sleep,
     )
     queue = Queue(clients.sqs(), settings.work_queue_url) if settings.work_queue_url else None
-    lifecycle = Lifecycle(settings, catalogue, ledger, bucket, queue, worker, clock, sleep)
+    lifecycle = Lifecycle(settings, catalogue, ledger, bucket, queue, worker, outbox, clock, sleep)
     return Easel(
         settings=settings,
         catalogue=catalogue,
         tenants=Tenants(dynamodb, settings.tenants_table),
         bucket=bucket,
         reader=Reader(catalogue, settings),
+        inbox=inbox,
+        outbox=outbox,
         lifecycle=lifecycle,
         inline=replace(lifecycle, queue=None, worker=replace(worker, gives_back=False)),
         clock=clock,
     )
+
+
+def events(settings: Settings) -> Events | None:
+    """Return the event bus, if the deployment has one."""
+    if not settings.event_bus:
+        return None
+    return Events(cache(clients.events), settings.event_bus, settings.bucket)
 
 
 def upstream(settings: Settings) -> Callable[[], Upstream]:

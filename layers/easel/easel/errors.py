@@ -5,7 +5,7 @@
     ├── Unauthenticated             401  invalid_api_key
     ├── Forbidden                   403  model_not_allowed
     ├── NotFound                    404  not_found, model_not_found, job_not_found
-    ├── Conflict                    409  idempotency_key_reused, job_cancelled
+    ├── Conflict                    409  idempotency_key_reused, job_cancelled, job_not_cancellable
     ├── Gone                        410  job_expired, input_expired
     ├── RequestTooLarge             413  request_too_large
     ├── Overloaded                  503  upstream_overloaded; nothing was bought, come back later

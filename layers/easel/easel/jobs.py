@@ -1,4 +1,4 @@
-"""A job: one unit of paid work, and the rules by which two calls are one job.
+"""A job: one unit of paid work.
 
     queued ──> running ──> succeeded | failed | cancelled
        ^          │
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from easel.errors import Conflict, EaselError, Gone
 from easel.inputs import Image
+from easel.questions import Question
 from easel.requests import Request
 from easel.tenants import day, month
 
@@ -97,10 +98,15 @@ class Job(BaseModel):
     error: dict[str, Any] | None = None
     keyed: bool = False
     """Whether an idempotency key is bound to it."""
+    delivered: bool = False
+    """Whether its end was told to a caller, or the caller will come for it by its id."""
     reply_to: str | None = None
-    """Where in the outbox the answer belongs; None once it lies there, or for other doors."""
+    """Where in the outbox the answer belongs; None for other doors."""
+    version: str | None = None
+    """The inbox's object that it answers, in S3's words; and so the following."""
+    sequencer: str | None = None
     untold: bool = False
-    """Whether its end is still to be told on the event bus."""
+    """Whether its end is still to be told, in the outbox or on the event bus."""
 
     @classmethod
     def new(
@@ -111,7 +117,8 @@ class Job(BaseModel):
         hold: int,
         now: float,
         keyed: bool = False,
-        reply_to: str | None = None,
+        delivered: bool = False,
+        question: Question | None = None,
         untold: bool = False,
     ) -> Self:
         """Return a queued job with an id that is time-ordered and unguessable."""
@@ -125,7 +132,10 @@ class Job(BaseModel):
             created_at=int(now),
             due_at=int(now) + FIRST_LOOK_SECONDS,
             keyed=keyed,
-            reply_to=reply_to,
+            delivered=delivered,
+            reply_to=question.reply_to if question else None,
+            version=question.version if question else None,
+            sequencer=question.sequencer if question else None,
             untold=untold,
         )
 
@@ -137,7 +147,12 @@ class Job(BaseModel):
     @property
     def owing(self) -> bool:
         """Whether the job has ended, and its end is still to be told outside."""
-        return not self.open and (self.untold or self.reply_to is not None)
+        return not self.open and self.untold
+
+    @property
+    def unbilled(self) -> bool:
+        """Whether the job has failed, and surely nothing was bought for it."""
+        return self.status == "failed" and not self.attempts
 
     @property
     def prefix(self) -> str:
@@ -205,6 +220,25 @@ class Job(BaseModel):
             }
         )
 
+    def reopen(self, hold: int, now: float) -> Self:
+        """Return the ``unbilled`` job queued again under its id, as if it were opened now."""
+        return self.model_copy(
+            update={
+                "status": "queued",
+                "hold": hold,
+                "month": month(now),
+                "day": day(now),
+                "created_at": int(now),
+                "due_at": int(now) + FIRST_LOOK_SECONDS,
+                "started_at": None,
+                "finished_at": None,
+                "refusals": 0,
+                "error": None,
+                "delivered": False,
+                "untold": True,  # whether anybody is to be told, the notifier knows
+            }
+        )
+
     def raise_error(self) -> None:
         """Raise what a failed or cancelled job ended in."""
         if self.status == "cancelled":
@@ -225,40 +259,3 @@ class Job(BaseModel):
     def gone(self) -> Gone:
         """Return the error of images that are past their retention."""
         return Gone(f"The images of {self.id} are not kept any longer.")
-
-
-class Identity(BaseModel):
-    """What a call says of itself, to tell a repeat from a new purchase.
-
-    ``retry`` is True where the SDK counts this call as a repeat (``x-stainless-retry-count`` ≥ 1).
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    idempotency_key: str | None = None
-    retry: bool = False
-    blind: bool = False
-    """Whether the caller counts no retries, so that a repeat looks like a new call."""
-
-    def answered_by(self, job: Job, *, now: float, window: int, patience: float) -> bool:
-        """Whether the job its pointer names is this call's own.
-
-        An idempotency key is bound at first use. Without one, a retry is the job of the same
-        request that is still open, or was opened at most ``window`` seconds ago and may not be
-        bought anew. A blind call joins a job that is still open after ``patience`` seconds: so
-        long a repeat takes at least, and equal calls sent side by side want a picture each.
-        Undelivered jobs and the cache are to be decided here.
-        """
-        if self.idempotency_key is not None:
-            return True
-        recent = job.created_at >= now - window and not job.worth_repeating()
-        if self.blind and job.open:
-            return job.created_at <= now - patience
-        return self.retry and (job.open or recent)
-
-    def joins(self, job: Job) -> bool:
-        """Whether a call that the job answers may be another caller's than the one that opened it.
-
-        Who sends the job's key, or counts retries, is the same caller.
-        """
-        return self.idempotency_key is None and self.blind and job.open

@@ -7,8 +7,11 @@
            the waiter runs the job itself: the same steps in one invocation.
     run    (``worker``) take the lease, settle what a dead worker left, call upstream, store the
            images.
-    close  (``worker``) one transaction: status, charges, and the rest of the holds released.
-    sweep  every minute: whatever is due gets a message, whatever is too old is failed.
+    close  (``worker``) one transaction: status, charges, and the rest of the holds released. Then
+           whoever is owed an answer or an event is told (``notifications``).
+    cancel what is queued, and nobody else has joined, is closed unmade.
+    sweep  every minute: whatever is due gets a message, whatever is too old is failed; so is what
+           has waited in the inbox for too long (``outbox``).
 
 Deaths, doubles and overlaps need nothing more: every step is conditional on the lease, and every
 change of money is in one transaction with the change of the job.
@@ -16,7 +19,7 @@ change of money is in one transaction with the change of the job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from time import sleep, time
@@ -24,16 +27,20 @@ from typing import TYPE_CHECKING
 
 from easel import telemetry
 from easel.errors import Conflict, NotFound
+from easel.identity import Identity, Known, Met
 from easel.images import CONTENT_TYPES
-from easel.jobs import Identity, Job
+from easel.jobs import Job, LeaseLost
+from easel.questions import WAITING, Question
 from easel.requests import Request
 from easel.tenants import digest
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
+    from easel.aws.jobs import Pointer
     from easel.aws.ledger import Ledger
     from easel.aws.queue import Queue
     from easel.catalogue import Catalogue
+    from easel.outbox import Outbox
     from easel.settings import Settings
     from easel.worker import Worker
 
@@ -53,6 +60,7 @@ class Lifecycle:
     bucket: Bucket
     queue: Queue | None
     worker: Worker
+    outbox: Outbox
     clock: Callable[[], float] = field(default=time)
     sleep: Callable[[float], None] = field(default=sleep)
 
@@ -67,36 +75,55 @@ class Lifecycle:
         uploads: Mapping[str, bytes],
         identity: Identity,
         *,
-        reply_to: str | None = None,
+        delivered: bool = False,
+        question: Question | None = None,
     ) -> Job:
         """Return the call's job: a new one with its ceiling held, or the one it repeats.
 
-        Raises Conflict where an idempotency key comes back with another request.
+        ``delivered``: the caller is given the job's id, and will come for its images. Raises
+        Conflict where an idempotency key comes back with another request.
         """
         pointer = _pointer(request, identity)
         hold = request.ceiling(self.catalogue)
         for upload, data in uploads.items():
             self.bucket.put(upload, data, CONTENT_TYPES[request.kind_of(upload)])
         while True:
-            known = self._pointed(tenant, pointer, request, identity)
-            if isinstance(known, Job):
-                return known
+            before = self._pointed(tenant, pointer, request)
+            known = self._known(tenant, before)
+            met = self._met(known, identity)
+            if met and before:
+                if job := self._claimed(met, pointer, before):
+                    return job
+                continue
             job = Job.new(
                 tenant,
                 request,
                 hold=hold,
                 now=self.clock(),
                 keyed=identity.idempotency_key is not None,
-                reply_to=reply_to,
+                delivered=delivered,
+                question=question,
+                untold=question is not None or bool(self.settings.event_bus),
             )
-            if self.ledger.open(job, pointer, stale=known):
+            if self.ledger.open(job, pointer, before, identity.opened(job.id, known)):
                 self._nudge(job)
                 return job
 
+    def bound(self, tenant: str, key: str) -> Job | None:
+        """Return the job that the idempotency key is bound to, whatever it was asked."""
+        pointer = self.ledger.pointer(tenant, _of_key(key))
+        return next((one.job for one in self._known(tenant, pointer)), None)
+
     def repeated(self, tenant: str, request: Request, identity: Identity) -> Job | None:
         """Return the job the call would repeat, having done nothing. Raises Conflict."""
-        known = self._pointed(tenant, _pointer(request, identity), request, identity)
-        return known if isinstance(known, Job) else None
+        before = self._pointed(tenant, _pointer(request, identity), request)
+        met = self._met(self._known(tenant, before), identity)
+        return met.job if met else None
+
+    def deliver(self, job: Job) -> None:
+        """Note that a caller is told the closed job's end: nobody else is handed its images."""
+        if not job.keyed and not job.delivered:
+            self.ledger.delivered(job)
 
     def wait(self, job: Job, until: float) -> Job:
         """Return the job when it is done, or as it is at Unix time ``until``."""
@@ -125,6 +152,32 @@ class Lifecycle:
             )
         return job
 
+    def kept(self, tenant: str, after: str | None, page: int) -> Iterator[Job]:
+        """Yield the tenant's jobs but those past their retention, as ``Ledger.jobs`` does."""
+        now, days = self.clock(), self.settings.retention_days
+        for job in self.ledger.jobs(tenant, after, page):
+            if not job.expired(now, days):
+                yield job
+
+    def cancel(self, tenant: str, job_id: str) -> Job:
+        """Return the tenant's job, cancelled now or before; what it held is released.
+
+        Raises NotFound, or Conflict where a worker has begun the job or another caller has joined.
+        """
+        job = self.find(tenant, job_id)
+        if job.status == "queued":
+            try:
+                return self._cancelled(job)
+            except LeaseLost:
+                job = self.find(tenant, job_id)
+        if job.status != "cancelled":
+            raise Conflict(
+                f"{job.id} is {job.status}: only a job that is queued, and that nobody else waits "
+                "for, can be cancelled.",
+                code="job_not_cancellable",
+            )
+        return job
+
     def sweep(self) -> int:
         """Send a message for all that is due, fail what is too old; return how many were due."""
         count = 0
@@ -138,6 +191,9 @@ class Lifecycle:
         return count
 
     def _look_after(self, tenant: str, job_id: str) -> None:
+        if job_id.startswith(WAITING):
+            self.outbox.expire(tenant, job_id)
+            return
         job = self.ledger.job(tenant, job_id)
         if job is None:
             return
@@ -146,25 +202,48 @@ class Lifecycle:
         else:
             self._nudge(job)
 
-    def _pointed(
-        self, tenant: str, sk: str, request: Request, identity: Identity
-    ) -> Job | str | None:
-        """Return the job this call is, or the id of the stale one its pointer names, or None."""
+    def _pointed(self, tenant: str, sk: str, request: Request) -> Pointer | None:
+        """Return what the call's key or request was last seen to be. Raises Conflict."""
         pointer = self.ledger.pointer(tenant, sk)
-        if pointer is None:
-            return None
-        if pointer.fingerprint != request.fingerprint():
+        if pointer and pointer.fingerprint != request.fingerprint():
             raise Conflict(
                 "This Idempotency-Key was used for another request; use a new one.",
                 code="idempotency_key_reused",
             )
-        job = self.ledger.job(tenant, pointer.job)
+        return pointer
+
+    def _known(self, tenant: str, pointer: Pointer | None) -> list[Known]:
+        """Return the jobs of the pointer as they are now, but those long gone."""
+        seen = pointer.seen if pointer else ()
+        jobs = [(self.ledger.job(tenant, one.job), one.served) for one in seen]
+        return [Known(job, served) for job, served in jobs if job]
+
+    def _met(self, known: Sequence[Known], identity: Identity) -> Met | None:
         window = self.settings.retry_window_seconds
         patience = self.settings.integration_timeout_millis / 1000
-        now = int(self.clock())
-        if job and identity.answered_by(job, now=now, window=window, patience=patience):
-            return job
-        return pointer.job
+        return identity.meets(known, now=int(self.clock()), window=window, patience=patience)
+
+    def _claimed(self, met: Met, pointer: str, before: Pointer) -> Job | None:
+        """Write down whose job it is now, and return it; None if another call was faster."""
+        if met.by == "handed over":
+            return met.job if self.ledger.delivered(met.job) else None
+        after = [met.remembered(one) for one in before.seen]
+        moved = after != list(before.seen)
+        if moved and not self.ledger.remember(met.job.tenant, pointer, before, after):
+            return None
+        return self._joined(met.job) if met.by == "joined" else met.job
+
+    def _joined(self, job: Job) -> Job | None:
+        """Return the open job, which from now on nobody cancels; None if somebody just has."""
+        met = self.ledger.join(job)
+        return met if met and met.status != "cancelled" else None
+
+    def _cancelled(self, job: Job) -> Job:
+        job = self.ledger.cancel(job, self.clock())
+        telemetry.closed(job)
+        if job.owing:
+            self._nudge(job)
+        return job
 
     def _nudge(self, job: Job) -> None:
         """Ask a worker to look at the job. A message that is lost is sent again by the sweep."""
@@ -175,4 +254,8 @@ class Lifecycle:
 def _pointer(request: Request, identity: Identity) -> str:
     """Return where the ledger remembers which job this call was."""
     key = identity.idempotency_key
-    return f"key#{digest(key)}" if key else f"same#{request.fingerprint()}"
+    return _of_key(key) if key else f"same#{request.fingerprint()}"
+
+
+def _of_key(key: str) -> str:
+    return f"key#{digest(key)}"

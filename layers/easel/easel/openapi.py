@@ -13,6 +13,7 @@ from typing import Any
 
 from easel import replies, schemas
 from easel.catalogue import Catalogue
+from easel.pages import Page
 from easel.requests import Delivery, Operation
 from easel.schemas import JOB_ID, REF, Schema
 from easel.settings import Settings
@@ -89,6 +90,12 @@ def _delivery(name: str, about: str) -> Schema:
     return _parameter(name, "query", about, schemas.given(made["properties"][name]))
 
 
+def _page(name: str) -> Schema:
+    made = Page.model_json_schema(schema_generator=schemas.Untitled)["properties"][name]
+    about = made.pop("description")
+    return _parameter(name, "query", about, schemas.given(made) if "anyOf" in made else made)
+
+
 _PARAMETERS = {
     "IdempotencyKey": _parameter(
         "Idempotency-Key", "header", "The same key is the same job; a new one is a new purchase."
@@ -97,6 +104,8 @@ _PARAMETERS = {
         "Prefer", "header", "`wait=5`: at most 5 seconds; `respond-async`: not at all (RFC 7240)."
     ),
     "JobId": _parameter("id", "path", "A job's."),
+    "Limit": _page("limit"),
+    "After": _page("after"),
     "ModelId": _parameter("id", "path", "A model's, or another name of it."),
     "Hop": _parameter(
         "hop", "query", "How often the wait has gone on.", {"type": "integer", "minimum": 0}
@@ -167,7 +176,14 @@ def _paths(forms: Schema) -> Schema:
         "/images/variations": {
             "post": _making("createImageVariation", "Vary an image.", "variation", forms)
         },
-        "/jobs/{id}": {"get": _looking("getJob", "Show a job as it is.", "Job", "JobId")},
+        "/inputs": {"post": _granting()},
+        "/jobs": {
+            "get": _looking("listJobs", "List the jobs.", "JobList", (400,), "Limit", "After")
+        },
+        "/jobs/{id}": {
+            "get": _looking("getJob", "Show a job as it is.", "Job", (404,), "JobId"),
+            "delete": _looking("cancelJob", "Cancel a queued job.", "Job", (404, 409), "JobId"),
+        },
         "/jobs/{id}/result": {
             "get": _waiting("getJobResult", "Wait on for a job.", _images()),
             "head": _waiting(
@@ -175,8 +191,10 @@ def _paths(forms: Schema) -> Schema:
             ),
             "post": _waiting("postJobResult", "The same, for clients that post again.", _images()),
         },
-        "/models": {"get": _looking("listModels", "List the models.", "ModelList")},
-        "/models/{id}": {"get": _looking("retrieveModel", "Show a model.", "Model", "ModelId")},
+        "/models": {"get": _looking("listModels", "List the models.", "ModelList", ())},
+        "/models/{id}": {
+            "get": _looking("retrieveModel", "Show a model.", "Model", (404,), "ModelId")
+        },
         "/healthz": {"get": _public("getHealth", "Tell that all is well.", "Health")},
         "/openapi.json": {"get": _public("getDocument", "Show this document.", "Document")},
     }
@@ -204,9 +222,15 @@ def _waiting(name: str, about: str, done: Schema) -> Schema:
     return _operation(name, about, asked, responses)
 
 
-def _looking(name: str, about: str, shown: str, *asked: str) -> Schema:
-    missing = (404,) if asked else ()
-    responses = {"200": _reply("As it is now.", shown), **_errors(401, *missing, *_ANYWHERE)}
+def _granting() -> Schema:
+    responses = {"200": _reply("Where to post it.", "Input"), **_errors(400, 401, *_ANYWHERE)}
+    body = {"schema": {"$ref": REF.format(model="Upload")}, "example": schemas.UPLOAD}
+    made = _operation("createInput", "Ask for the leave to upload an image.", (), responses)
+    return {**made, "requestBody": {"required": True, "content": {"application/json": body}}}
+
+
+def _looking(name: str, about: str, shown: str, refused: Sequence[int], *asked: str) -> Schema:
+    responses = {"200": _reply("As it is now.", shown), **_errors(401, *refused, *_ANYWHERE)}
     return _operation(name, about, asked, responses)
 
 

@@ -1,31 +1,90 @@
-"""Answers of the inbox: pictures and a document, beside their question's name."""
+"""The outbox: pictures and a document, beside their question's name.
+
+Of a key's versions the newest one's answer stays. Who answers first claims the place
+(``aws.inbox``), writes the answer of whoever has it then, and looks again: if a newer version has
+claimed it meanwhile, its answer is written anew. So whoever writes last leaves the newest; where a
+death comes between, the question is still unanswered, and comes again.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from easel.questions import Claim, Question, incomplete
 from easel.responses import cost_usd
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
+    from easel.aws.inbox import Inbox
     from easel.errors import EaselError
     from easel.jobs import Job
 
+_LONGEST_TEXT = 2_000
+"""Characters kept of a refusal's message, which may quote its question."""
 
-def reply(bucket: Bucket, job: Job) -> None:
-    """Copy the job's images to ``{reply_to}.{kind}`` and write ``{reply_to}.json`` last."""
-    made = job.answer.images if job.answer else ()
-    keys = []
-    for index, image in enumerate(made):
-        suffix = f"-{index}" if len(made) > 1 else ""
-        keys.append(f"{job.reply_to}{suffix}.{image.kind}")
-        bucket.copy(image.key, keys[-1])
-    error = job.error and {name: job.error[name] for name in ("message", "type", "param", "code")}
-    _write(
-        bucket,
-        str(job.reply_to),
-        {
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Writes answers. ``find(tenant, id)`` finds a job."""
+
+    bucket: Bucket
+    inbox: Inbox
+    find: Callable[[str, str], Job | None]
+    wait_seconds: int
+    clock: Callable[[], float]
+
+    def reply(self, job: Job) -> None:
+        """Copy the job's images to ``{reply_to}.{kind}`` and write ``{reply_to}.json`` last."""
+        self._answer(job.tenant, str(job.reply_to), Claim(job.sequencer, job.version, job=job.id))
+
+    def refuse(self, question: Question, error: EaselError) -> None:
+        """Write why a question in the inbox became no job."""
+        body = error.body()["error"]
+        cut = {name: text and text[:_LONGEST_TEXT] for name, text in body.items()}
+        claim = Claim(question.sequencer, question.version, refusal=json.dumps(cut))
+        self._answer(question.tenant, question.reply_to, claim)
+
+    def expire(self, tenant: str, sk: str) -> None:
+        """Refuse what has waited in the inbox under this key of the table, if its time is over."""
+        waiting = self.inbox.waiting(tenant, sk)
+        if waiting and waiting.question.due_at <= self.clock():
+            error = incomplete(waiting.question, waiting.missing, self.wait_seconds)
+            self.refuse(waiting.question, error)
+            self.inbox.done(waiting.question)
+
+    def _answer(self, tenant: str, place: str, claim: Claim) -> None:
+        stands: Claim | None = self.inbox.claim(tenant, place, claim, self.clock())
+        written = None
+        while stands and stands != written:
+            self._write(tenant, place, stands)
+            written, stands = stands, self.inbox.claimed(tenant, place)
+
+    def _write(self, tenant: str, place: str, claim: Claim) -> None:
+        job = self.find(tenant, claim.job) if claim.job else None
+        if job:
+            document = self._delivered(job, place)
+        else:
+            document = {"id": None, "status": "failed", "error": json.loads(claim.refusal or "{}")}
+        document["version"] = claim.version
+        self.bucket.put(
+            f"{place}.json", json.dumps(document, indent=1).encode(), "application/json"
+        )
+
+    def _delivered(self, job: Job, place: str) -> dict[str, Any]:
+        """Copy the job's images; return its document."""
+        made = job.answer.images if job.answer else ()
+        keys = []
+        for index, image in enumerate(made):
+            suffix = f"-{index}" if len(made) > 1 else ""
+            keys.append(f"{place}{suffix}.{image.kind}")
+            self.bucket.copy(image.key, keys[-1])
+        error = job.error and {
+            name: job.error[name] for name in ("message", "type", "param", "code")
+        }
+        return {
             "id": job.id,
             "status": job.status,
             "model": job.request.model,
@@ -33,14 +92,4 @@ def reply(bucket: Bucket, job: Job) -> None:
             "cost_usd": cost_usd(job.charge),
             "images": keys,
             "error": error,
-        },
-    )
-
-
-def refuse(bucket: Bucket, reply_to: str, error: EaselError) -> None:
-    """Write why a question in the inbox became no job."""
-    _write(bucket, reply_to, {"id": None, "status": "failed", **error.body()})
-
-
-def _write(bucket: Bucket, reply_to: str, document: dict[str, Any]) -> None:
-    bucket.put(f"{reply_to}.json", json.dumps(document, indent=1).encode(), "application/json")
+        }

@@ -152,7 +152,19 @@ class Job(TypedDict):
     cost_usd: float
     error: ErrorDetail | None
     data: list[Image]
-    """With fresh URLs."""
+    """With fresh URLs; empty once the images are past their retention."""
+
+
+@_closed
+class JobList(TypedDict):
+    """A page of the jobs, newest first."""
+
+    object: Literal["list"]
+    first_id: str | None
+    last_id: str | None
+    """`after` for the next page."""
+    has_more: bool
+    data: list[Job]
 
 
 @_closed
@@ -179,6 +191,21 @@ class ModelList(TypedDict):
 
     object: Literal["list"]
     data: list[Model]
+
+
+@_closed
+class Input(TypedDict):
+    """The leave to upload one file."""
+
+    object: Literal["image.input"]
+    file_id: str
+    """What an edit names it by, once it is uploaded."""
+    url: str
+    """Where to post it, as `multipart/form-data`, without your key."""
+    fields: dict[str, str]
+    """The form's fields; the file's own, `file`, comes after them."""
+    expires_at: int
+    """When the URL stops working, in Unix seconds."""
 
 
 @_closed
@@ -214,9 +241,10 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "job_not_found",
     ),
     409: (
-        "The key belongs to another request, or the job was cancelled.",
+        "The key belongs to another request, or the job was cancelled, or it cannot be.",
         "idempotency_key_reused",
         "job_cancelled",
+        "job_not_cancellable",
     ),
     410: ("The images, or the input, are past their retention.", "job_expired", "input_expired"),
     413: ("More than 6 MB, files counted in base64.", "request_too_large"),
@@ -240,7 +268,19 @@ ERRORS: Mapping[int, Sequence[str]] = {
 }
 """What a status means, then the codes it comes with."""
 
-_REPLIES = (ImagesResponse, CompletedEvent, Quote, Job, Error, Model, ModelList, Health, Document)
+_REPLIES = (
+    ImagesResponse,
+    CompletedEvent,
+    Quote,
+    Job,
+    JobList,
+    Error,
+    Model,
+    ModelList,
+    Input,
+    Health,
+    Document,
+)
 
 
 def schemas() -> Schema:

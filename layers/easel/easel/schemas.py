@@ -18,6 +18,7 @@ from easel.parameters import Parameter
 from easel.prompt import STYLES, Change, Parts
 from easel.requests import MAX_PROMPT, Operation, Wire
 from easel.settings import Settings
+from easel.uploads import Upload
 
 Schema = dict[str, Any]
 
@@ -53,7 +54,7 @@ _TYPES = {"integer": "integer", "boolean": "boolean", "object": "object"}
 _REQUIRED = {"generate": ["prompt"], "edit": ["prompt", "images"], "variation": ["images"]}
 _NULL = {"type": "null"}
 
-JOB_ID = "job_19b5c1e2f40a1b2c3d4e5f60718293a4b5"
+JOB_ID = "job_19b5c1e2f40a1b2c3d4e5f60718293a4b5c"
 _PIXELS = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAGklEQVR42mO8lqDGQApg"
     "YiARjGoY1TB0NAAAXAQBfMElxOkAAAAASUVORK5CYII="
@@ -105,6 +106,10 @@ EXAMPLES: Mapping[Operation, Mapping[str, Schema]] = {
 """Bodies of calls, as JSON: each can be sent as it is, once the job it names is the caller's."""
 
 
+UPLOAD: Schema = {"bytes": 1_234_567, "content_type": "image/png"}
+"""A body of a call for the leave to upload."""
+
+
 class Untitled(GenerateJsonSchema):
     """Without the titles that only repeat the fields' names."""
 
@@ -118,7 +123,7 @@ def bodies(catalogue: Catalogue, settings: Settings, names: Sequence[str]) -> Sc
 
     ``names`` are those that a model can be asked by.
     """
-    made = _of(Wire) | _of(Parts) | _of(Change)
+    made = _of(Wire) | _of(Parts) | _of(Change) | _of(Upload)
     made["Reference"]["minProperties"] = 1
     wire = made.pop("Wire")["properties"]
     typed = {name: given(field) for name, field in wire.items()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Self
 
 from easel.errors import Gone
@@ -47,7 +47,7 @@ class Sources:
         return self._files
 
     def _bring(self, image: Image) -> None:
-        file = self._stack.enter_context(tempfile.TemporaryFile())
+        file = self._stack.enter_context(TemporaryFile())  # noqa: SIM115 # the stack closes it
         try:
             self._bucket.download(image.key, image.etag, file)
         except KeyError:

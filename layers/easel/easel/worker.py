@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from easel import images, outbox, telemetry
+from easel import images, telemetry
 from easel.errors import (
     EaselError,
     Gone,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
     from easel.aws.ledger import Ledger
     from easel.catalogue import Catalogue
+    from easel.notifications import Notifier
     from easel.rendered import Rendered
     from easel.settings import Settings
     from easel.upstream import Upstream
@@ -65,6 +66,7 @@ class Worker:
     catalogue: Catalogue
     ledger: Ledger
     bucket: Bucket
+    notifier: Notifier
     upstream: Callable[[], Upstream]
     """Made at need: a door that only opens jobs never loads OpenAI's SDK."""
     gives_back: bool
@@ -88,21 +90,21 @@ class Worker:
                     job = self._tried(job, sources, until)
         except LeaseLost:
             return None
-        return self._reply(job)
+        return self._told(job)
 
     def expire(self, tenant: str, job_id: str) -> None:
         """End a job that is too old, unless a worker is busy with it."""
         job = self._leased(tenant, job_id)
         if job is not None:
-            self._reply(self._settled(job))
+            self._told(self._settled(job))
 
     def _leased(self, tenant: str, job_id: str) -> Job | None:
         return self.ledger.lease(tenant, job_id, secrets.token_hex(8), int(self.clock()))
 
     def _answered(self, tenant: str, job_id: str) -> Job | None:
-        """Return the job if it is closed, its reply in place even if its worker died before."""
+        """Return the job if it is closed, its end told even if its worker died before."""
         job = self.ledger.job(tenant, job_id)
-        return self._reply(job) if job and not job.open else None
+        return self._told(job) if job and not job.open else None
 
     @contextmanager
     def _renewed(self, job: Job) -> Iterator[None]:
@@ -153,7 +155,7 @@ class Worker:
     def _tried(self, job: Job, sources: Sources, until: float) -> Job:
         """Make one call to upstream, and draw the consequence."""
         if until - self.clock() < self._least_seconds():
-            return self._give_back(job, self.clock())
+            return self._too_late(job)
         try:
             inputs = sources.opened()
         except (Gone, InvalidRequest) as bad:
@@ -230,6 +232,12 @@ class Worker:
         self.sleep(pause)
         return job
 
+    def _too_late(self, job: Job) -> Job:
+        """Leave the job to another worker, or to its caller's repeat; fail it where neither is."""
+        if self.gives_back or job.reply_to is None:
+            return self._give_back(job, self.clock())
+        return self._fail(job, Overloaded(_NO_TIME))
+
     def _give_back(self, job: Job, due_at: float) -> Job:
         lease = job.lease
         change = {"status": "queued", "lease": None, "due_at": int(due_at)}
@@ -271,10 +279,8 @@ class Worker:
         """Return the job with its lease renewed: rewriting an item must not shorten it."""
         return job.model_copy(update={"due_at": int(self.clock()) + LEASE_SECONDS})
 
-    def _reply(self, job: Job) -> Job:
-        if job.reply_to and not job.open:
-            outbox.reply(self.bucket, job)
-            self.ledger.replied(job)
+    def _told(self, job: Job) -> Job:
+        self.notifier.notify(job)
         return job
 
 
@@ -283,6 +289,8 @@ _DIED = (
     "repeated by itself: ask again to buy anew."
 )
 _TOO_OLD = "The job waited too long for its turn; nothing was bought. Ask again."
+
+_NO_TIME = "The function's time was over before upstream was called; nothing was bought. Ask again."
 
 
 def _pause(refusals: int, asked: float | None) -> float:

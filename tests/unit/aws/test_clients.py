@@ -12,7 +12,9 @@ from easel.aws import clients
 pytestmark = pytest.mark.usefixtures("environ")
 
 
-@pytest.mark.parametrize("make", [clients.dynamodb, clients.secrets, clients.sqs, clients.s3])
+@pytest.mark.parametrize(
+    "make", [clients.dynamodb, clients.events, clients.secrets, clients.sqs, clients.s3]
+)
 def test_every_client_gives_up_in_time(make: Any) -> None:
     config = make().meta.config
     assert config.connect_timeout <= 5

@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from easel.aws import clients
-from easel.aws.ledger import Ledger, Pointer
+from easel.aws.jobs import Pointer
+from easel.aws.ledger import Ledger
 from easel.errors import EaselError, UpstreamBusy
+from easel.identity import Seen
 from easel.jobs import FIRST_LOOK_SECONDS, LEASE_SECONDS, Job, LeaseLost
 from tests.unit.examples import NOW, answer, image, job, request
 
@@ -35,9 +37,9 @@ def ledger(environ: dict[str, str], pauses: list[float]) -> Ledger:
     return Ledger(
         clients.dynamodb(),
         environ["JOBS_TABLE"],
-        environ["LEDGER_TABLE"],
         retention_days=30,
         sleep=pauses.append,
+        ledger_table=environ["LEDGER_TABLE"],
     )
 
 
@@ -59,6 +61,17 @@ def somebody(ledger: Ledger) -> Iterator[str]:
             ledger.client.delete_item(TableName=table, Key=key)
 
 
+def seen(*jobs: Job) -> Pointer:
+    """Return what points to these jobs, all of one request."""
+    return Pointer(jobs[0].request.fingerprint(), tuple(Seen(one.id) for one in jobs))
+
+
+def claimed(ledger: Ledger, made: Job, pointer: str, before: Pointer | None = None) -> bool:
+    """Open the job, after those that the pointer named before."""
+    earlier = before.seen if before else ()
+    return ledger.open(made, pointer, before, [*earlier, Seen(made.id)])
+
+
 def rows(ledger: Ledger, tenant: str, table: str | None = None) -> dict[str, dict[str, Any]]:
     """Return a tenant's items by sort key; of the ledger table unless another is named."""
     found = ledger.client.query(
@@ -78,7 +91,7 @@ def month(ledger: Ledger, tenant: str) -> dict[str, int]:
 
 def opened(ledger: Ledger, tenant: str, **changes: Any) -> Job:
     made = job(tenant, **changes)
-    assert ledger.open(made, f"same#{made.id}", stale=None)
+    assert claimed(ledger, made, f"same#{made.id}")
     return made
 
 
@@ -101,9 +114,9 @@ def ended(running: Job, *charges: int, now: int = NOW) -> Job:
 
 def test_a_new_job_is_there_with_its_hold(ledger: Ledger, tenant: str) -> None:
     made = job(tenant, hold=700, reply_to="outbox/x")
-    assert ledger.open(made, "same#f", stale=None) is True
+    assert claimed(ledger, made, "same#f") is True
     assert ledger.job(tenant, made.id) == made
-    assert ledger.pointer(tenant, "same#f") == Pointer(made.id, made.request.fingerprint())
+    assert ledger.pointer(tenant, "same#f") == seen(made)
     assert month(ledger, tenant) == {"committed": 700}
 
 
@@ -112,7 +125,7 @@ def test_everything_of_a_job_survives(ledger: Ledger, tenant: str) -> None:
     whole = ended(job(tenant, request=asked, reply_to="a"), 3, 4).model_copy(
         update={"error": {"message": "m", "status": 400, "retry": None}, "refusals": 2}
     )
-    assert ledger.open(whole, "same#whole", stale=None)
+    assert claimed(ledger, whole, "same#whole")
     assert ledger.job(tenant, whole.id) == whole
 
 
@@ -124,31 +137,31 @@ def test_another_tenants_job_cannot_be_read(ledger: Ledger, tenant: str) -> None
 
 def test_a_pointer_that_is_taken_opens_nothing(ledger: Ledger, tenant: str) -> None:
     first, second = job(tenant, hold=1), job(tenant, hold=2)
-    assert ledger.open(first, "key#k", stale=None) is True
-    assert ledger.open(second, "key#k", stale=None) is False
+    assert claimed(ledger, first, "key#k") is True
+    assert claimed(ledger, second, "key#k") is False
     assert ledger.job(tenant, second.id) is None
     assert month(ledger, tenant) == {"committed": 1}
 
 
 def test_a_stale_pointer_is_taken_over_once(ledger: Ledger, tenant: str) -> None:
     first, second, third = (job(tenant, hold=hold) for hold in (1, 10, 100))
-    assert ledger.open(first, "same#f", stale=None) is True
-    assert ledger.open(second, "same#f", stale=first.id) is True
-    assert ledger.open(third, "same#f", stale=first.id) is False
+    assert claimed(ledger, first, "same#f") is True
+    assert claimed(ledger, second, "same#f", seen(first)) is True
+    assert claimed(ledger, third, "same#f", seen(first)) is False
     pointer = ledger.pointer(tenant, "same#f")
     assert pointer
-    assert pointer.job == second.id
+    assert pointer == seen(first, second)
     assert month(ledger, tenant) == {"committed": 11}
 
 
 def test_a_stale_pointer_may_have_gone(ledger: Ledger, tenant: str) -> None:
-    assert ledger.open(job(tenant), "same#f", stale="job_gone") is True
+    assert claimed(ledger, job(tenant), "same#f", seen(job(tenant))) is True
 
 
 def test_our_own_job_already_there_is_ours(ledger: Ledger, tenant: str) -> None:
     made = job(tenant, hold=700)
-    assert ledger.open(made, "same#f", stale=None) is True
-    assert ledger.open(made, "same#f", stale=None) is True
+    assert claimed(ledger, made, "same#f") is True
+    assert claimed(ledger, made, "same#f") is True
     assert month(ledger, tenant) == {"committed": 700}
 
 
@@ -374,7 +387,7 @@ def lived(ledger: Ledger, held: Job, step: str, amount: int) -> Job:
     if not held.open or step == "leave":
         return held
     if step == "reopen":
-        assert ledger.open(held, f"same#{held.id}", stale=held.id)
+        assert claimed(ledger, held, f"same#{held.id}", seen(held))
         return held
     if step == "intrude":
         with pytest.raises(LeaseLost):
@@ -390,6 +403,212 @@ def lived(ledger: Ledger, held: Job, step: str, amount: int) -> Job:
     if step == "fail":
         return ledger.close(refused.close("failed", NOW, error=UpstreamBusy("x")), "me")
     return refused
+
+
+# --- reopen ---
+
+
+def failure(ledger: Ledger, tenant: str, **changes: Any) -> Job:
+    """Return a job that has failed, nothing bought."""
+    held = leased(ledger, opened(ledger, tenant, hold=700, **changes))
+    return ledger.close(held.close("failed", NOW + 9, error=UpstreamBusy("x")), "me")
+
+
+def counted(ledger: Ledger, tenant: str) -> dict[str, int]:
+    """Return how many jobs each day has counted."""
+    books = rows(ledger, tenant)
+    return {sk.split("#")[1]: int(books[sk]["jobs"]) for sk in books if sk.startswith("count#")}
+
+
+def test_a_job_reopened_is_due_and_holds_in_todays_month(ledger: Ledger, tenant: str) -> None:
+    first = failure(ledger, tenant)
+    now = NOW + 10 * DAY
+    again = first.reopen(800, now)
+    ledger.reopen(first, again)
+    assert ledger.job(tenant, first.id) == again
+    books = rows(ledger, tenant)
+    assert [int(books[f"month#2026-{month}"]["committed"]) for month in (11, 12)] == [0, 800]
+    item = rows(ledger, tenant, ledger.jobs_table)[f"job#{first.id}"]
+    assert (item["open"], "expires_at" in item) == ("open", False)
+    assert due(ledger, tenant, now + FIRST_LOOK_SECONDS) == [first.id]
+
+
+def test_a_job_reopened_is_paid_and_counted_once(ledger: Ledger, tenant: str) -> None:
+    first = failure(ledger, tenant)
+    assert counted(ledger, tenant) == {"2026-11-22": 1}
+    ledger.reopen(first, first.reopen(800, NOW + DAY))
+    assert counted(ledger, tenant) == {"2026-11-22": 0}
+    held = leased(ledger, first, now=NOW + DAY)
+    ledger.close(ended(held, 300, now=NOW + DAY), "me")
+    assert counted(ledger, tenant) == {"2026-11-22": 0, "2026-11-23": 1}
+    assert month(ledger, tenant) == {"committed": 300, "spent": 300}
+    assert "expires_at" in rows(ledger, tenant, ledger.jobs_table)[f"job#{first.id}"]
+
+
+@pytest.mark.parametrize("change", ["reopened", "failed again", "failed and billed", "gone"])
+def test_only_what_is_still_as_it_was_read_is_reopened(
+    ledger: Ledger, tenant: str, change: str
+) -> None:
+    first = failure(ledger, tenant)
+    if change == "gone":
+        key = {"tenant": {"S": tenant}, "sk": {"S": f"job#{first.id}"}}
+        ledger.client.delete_item(TableName=ledger.jobs_table, Key=key)
+    else:
+        ledger.reopen(first, first.reopen(800, NOW + 9))
+    if change.startswith("failed"):
+        held = leased(ledger, first, now=NOW + 9)
+        if change == "failed and billed":
+            held = held.begin(800)
+            held = held.end(held.attempts[0].lose())
+        later = NOW + 9 + (change == "failed again")
+        ledger.close(held.close("failed", later, error=UpstreamBusy("x")), "me")
+    before = rows(ledger, tenant), rows(ledger, tenant, ledger.jobs_table)
+    with pytest.raises(LeaseLost):
+        ledger.reopen(first, first.reopen(900, NOW + 20))
+    assert (rows(ledger, tenant), rows(ledger, tenant, ledger.jobs_table)) == before
+
+
+@pytest.mark.parametrize("late", ["told", "put off"])
+def test_who_tells_the_first_end_late_leaves_the_reopened_job_alone(
+    ledger: Ledger, tenant: str, late: str
+) -> None:
+    first = failure(ledger, tenant, untold=True)
+    again = first.reopen(800, NOW + 20)
+    ledger.reopen(first, again)
+    if late == "told":
+        ledger.told(first)
+    else:
+        ledger.put_off(first, NOW + DAY)
+    assert ledger.job(tenant, first.id) == again
+    assert due(ledger, tenant, NOW + 20 + FIRST_LOOK_SECONDS) == [first.id]
+
+
+# --- cancel, join ---
+
+
+def test_cancelling_releases_the_hold(ledger: Ledger, tenant: str) -> None:
+    queued = opened(ledger, tenant, hold=700)
+    cancelled = ledger.cancel(queued, NOW + 5)
+    assert (cancelled.status, cancelled.finished_at, cancelled.charge) == ("cancelled", NOW + 5, 0)
+    assert ledger.job(tenant, queued.id) == cancelled
+    assert month(ledger, tenant) == {"committed": 0, "spent": 0}
+    item = rows(ledger, tenant, ledger.jobs_table)[f"job#{queued.id}"]
+    assert ("open" in item, item["expires_at"]) == (False, NOW + 5 + 30 * DAY)
+
+
+def test_what_an_earlier_attempt_cost_stays_charged(ledger: Ledger, tenant: str) -> None:
+    held = leased(ledger, opened(ledger, tenant, hold=700)).begin(700)
+    lost = ledger.update(held.end(held.attempts[0].lose()), "me")
+    again = ledger.begin(lost.begin(50), 50)
+    back = {"status": "queued", "lease": None}
+    given = ledger.update(again.refuse().model_copy(update=back), "me")
+    assert month(ledger, tenant) == {"committed": 750}
+    assert ledger.cancel(given, NOW).charge == 700
+    assert month(ledger, tenant) == {"committed": 700, "spent": 700}
+    assert rows(ledger, tenant)[f"charge#{held.id}#1"]["estimated"] is True
+
+
+def moved(ledger: Ledger, queued: Job, change: str) -> None:
+    """Let another have the job after it was read."""
+    if change == "joined":
+        ledger.join(queued)
+        return
+    if change == "cancelled":
+        ledger.cancel(queued, NOW)
+        return
+    held = leased(ledger, queued)
+    back = {"status": "queued", "lease": None}
+    if change == "charged":
+        begun = held.begin(700)
+        held = begun.end(begun.attempts[0].lose())
+    elif change == "held":
+        held = ledger.begin(held.begin(50), 50).refuse().model_copy(update={"refusals": 0})
+    elif change == "refused":
+        held = held.model_copy(update={"refusals": 1})
+    if change == "closed":
+        ledger.close(ended(held, 300), "me")
+    elif change != "leased":
+        ledger.update(held.model_copy(update=back), "me")
+
+
+@pytest.mark.parametrize(
+    "change", ["leased", "closed", "charged", "held", "refused", "joined", "cancelled"]
+)
+def test_what_has_changed_since_it_was_read_is_not_cancelled(
+    ledger: Ledger, tenant: str, change: str
+) -> None:
+    queued = opened(ledger, tenant, hold=700)
+    moved(ledger, queued, change)
+    before = ledger.job(tenant, queued.id), rows(ledger, tenant)
+    with pytest.raises(LeaseLost):
+        ledger.cancel(queued, NOW)
+    assert (ledger.job(tenant, queued.id), rows(ledger, tenant)) == before
+
+
+def test_a_job_that_was_given_back_can_be_cancelled_as_it_is_now(
+    ledger: Ledger, tenant: str
+) -> None:
+    queued = opened(ledger, tenant, hold=700)
+    moved(ledger, queued, "held")
+    now = ledger.job(tenant, queued.id)
+    assert now
+    assert ledger.cancel(now, NOW).hold == 750
+    assert month(ledger, tenant) == {"committed": 0, "spent": 0}
+
+
+def test_a_join_outlives_a_workers_rewriting(ledger: Ledger, tenant: str) -> None:
+    queued = opened(ledger, tenant)
+    assert ledger.join(queued) == queued
+    moved(ledger, queued, "given back")
+    back = ledger.job(tenant, queued.id)
+    assert back
+    assert back.status == "queued"
+    with pytest.raises(LeaseLost):
+        ledger.cancel(back, NOW)
+    marker = rows(ledger, tenant, ledger.jobs_table)[f"joined#{queued.id}"]
+    assert marker["expires_at"] == NOW + 30 * DAY
+
+
+def test_whoever_joins_sees_what_was_cancelled_before(ledger: Ledger, tenant: str) -> None:
+    queued = opened(ledger, tenant)
+    cancelled = ledger.cancel(queued, NOW)
+    assert ledger.join(queued) == cancelled
+
+
+# --- what there is ---
+
+
+def listed(ledger: Ledger, tenant: str, after: str | None = None, page: int = 20) -> list[str]:
+    return [each.id for each in ledger.jobs(tenant, after, page)]
+
+
+@pytest.mark.parametrize("page", [1, 2, 20])
+def test_a_tenants_jobs_are_listed_newest_first(ledger: Ledger, tenant: str, page: int) -> None:
+    made = [opened(ledger, tenant, now=NOW + after).id for after in range(5)][::-1]
+    with somebody(ledger) as other:
+        theirs = opened(ledger, other, now=NOW + 2).id
+        assert listed(ledger, other) == [theirs]
+        assert listed(ledger, tenant, page=page) == made
+        assert listed(ledger, tenant, after=theirs)[-2:] == made[-2:]
+    assert listed(ledger, tenant, made[1], page) == made[2:]
+    assert listed(ledger, tenant, made[-1], page) == []
+
+
+def test_only_jobs_are_listed_whatever_lies_about_them(ledger: Ledger, tenant: str) -> None:
+    queued = opened(ledger, tenant)
+    ledger.join(queued)
+    for sk in ("a#1", "zzz#1", "job!", "joc#1"):
+        item = {"tenant": {"S": tenant}, "sk": {"S": sk}}
+        ledger.client.put_item(TableName=ledger.jobs_table, Item=item)
+    assert list(ledger.jobs(tenant, None, 20)) == [queued]
+    assert listed(ledger, tenant, queued.id) == []
+
+
+def test_a_page_may_begin_after_a_job_that_is_gone(ledger: Ledger, tenant: str) -> None:
+    old, gone, new = (job(tenant, now=NOW + after) for after in (0, 1, 2))
+    for each in (old, new):
+        assert claimed(ledger, each, f"same#{each.id}")
+    assert listed(ledger, tenant, gone.id) == [old.id]
 
 
 # --- what is due ---
@@ -420,13 +639,38 @@ def test_what_is_closed_is_never_due(ledger: Ledger, tenant: str) -> None:
     assert "open" not in rows(ledger, tenant, ledger.jobs_table)[f"job#{held.id}"]
 
 
-def test_a_reply_that_is_owed_is_due_until_it_is_given(ledger: Ledger, tenant: str) -> None:
-    held = leased(ledger, opened(ledger, tenant, reply_to="outbox/x"))
-    closed = ledger.close(ended(held), "me")
+OWED = {
+    "an answer": {"reply_to": "outbox/x", "untold": True},
+    "an event": {"untold": True},
+}
+
+
+@pytest.mark.parametrize("owed", OWED.values(), ids=list(OWED))
+@pytest.mark.parametrize("end", ["close", "cancel"])
+def test_what_is_owed_is_due_until_it_is_told(
+    ledger: Ledger, tenant: str, owed: dict[str, Any], end: str
+) -> None:
+    queued = opened(ledger, tenant, **owed)
+    if end == "cancel":
+        closed = ledger.cancel(queued, NOW)
+    else:
+        closed = ledger.close(ended(leased(ledger, queued)), "me")
     assert due(ledger, tenant, NOW + DAY) == [closed.id]
-    ledger.replied(closed)
+    ledger.told(closed)
     assert due(ledger, tenant, NOW + DAY) == []
-    assert ledger.job(tenant, closed.id) == closed.model_copy(update={"reply_to": None})
+    assert ledger.job(tenant, closed.id) == closed.model_copy(update={"untold": False})
+
+
+def test_what_could_not_be_told_is_put_off(ledger: Ledger, tenant: str) -> None:
+    closed = ledger.cancel(opened(ledger, tenant, untold=True), NOW)
+    ledger.put_off(closed, NOW + 500)
+    assert due(ledger, tenant, NOW + 499) == []
+    assert due(ledger, tenant, NOW + 500) == [closed.id]
+    ledger.told(closed)
+    ledger.put_off(closed, NOW + 900)
+    assert due(ledger, tenant, NOW + DAY) == []
+    ledger.put_off(job(tenant).close("cancelled", NOW), NOW)
+    assert due(ledger, tenant, NOW + DAY) == []
 
 
 def test_more_than_a_page_is_due(ledger: Ledger, tenant: str) -> None:
@@ -488,7 +732,7 @@ def test_what_does_not_pass_in_seconds_is_the_callers_to_retry(
     injected(ledger, 99, CANCELLED, "TransactionConflict")
     made = job(tenant)
     with pytest.raises(EaselError) as caught:
-        ledger.open(made, "same#f", stale=None)
+        claimed(ledger, made, "same#f")
     assert (caught.value.status, caught.value.retry) == (503, True)
     assert caught.value.headers()["retry-after"] == "1"
     assert 2 <= len(pauses) <= 10
@@ -508,7 +752,7 @@ def test_a_lost_lease_beside_a_conflict_is_lost(
 def test_what_is_wrong_stays_wrong(ledger: Ledger, tenant: str, pauses: list[float]) -> None:
     injected(ledger, 1, CANCELLED, "ValidationError")
     with pytest.raises(ClientError):
-        ledger.open(job(tenant), "same#f", stale=None)
+        claimed(ledger, job(tenant), "same#f")
     assert pauses == []
 
 
@@ -517,7 +761,7 @@ def test_what_is_wrong_stays_wrong(ledger: Ledger, tenant: str, pauses: list[flo
 )
 def test_a_table_that_is_too_busy_is_waited_for(ledger: Ledger, tenant: str, code: str) -> None:
     injected(ledger, 1, code)
-    assert ledger.open(job(tenant), "same#f", stale=None) is True
+    assert claimed(ledger, job(tenant), "same#f") is True
 
 
 def answer_lost_once(ledger: Ledger, operation: str) -> list[int]:
@@ -546,3 +790,25 @@ def test_a_lease_whose_answer_was_lost_is_still_ours(ledger: Ledger, tenant: str
     made = opened(ledger, tenant)
     answer_lost_once(ledger, "UpdateItem")
     assert ledger.lease(tenant, made.id, "me", NOW) is not None
+
+
+def test_a_pointer_remembers_what_came_back_to_it(ledger: Ledger, tenant: str) -> None:
+    made = job(tenant)
+    claimed(ledger, made, "same#f")
+    before = seen(made)
+    assert ledger.remember(tenant, "same#f", before, [Seen(made.id, 2)])
+    after = ledger.pointer(tenant, "same#f")
+    assert after == Pointer(before.fingerprint, (Seen(made.id, 2),))
+    assert not ledger.remember(tenant, "same#f", before, [Seen(made.id, 1)])
+    assert not claimed(ledger, job(tenant), "same#f", before)
+    assert claimed(ledger, job(tenant), "same#f", after)
+
+
+def test_a_jobs_end_is_delivered_once(ledger: Ledger, tenant: str) -> None:
+    made = opened(ledger, tenant)
+    done = ledger.close(made.close("cancelled", NOW), None)
+    assert ledger.delivered(done)
+    assert not ledger.delivered(done)
+    kept = ledger.job(tenant, made.id)
+    assert kept
+    assert kept == done.model_copy(update={"delivered": True})

@@ -13,7 +13,9 @@ import pytest
 from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.doors import inbox
+from easel.doors.references import BEGINNING_BYTES
 from easel.jobs import Job
+from easel.questions import WAITING
 from easel.settings import Settings
 from easel.tenants import Tenant
 from tests.unit.doors.events import event
@@ -38,7 +40,10 @@ def key() -> str:
 def put(easel: Easel, key: str, data: bytes | None = None, **metadata: str) -> dict[str, Any]:
     """Write the object; return what S3 says of it."""
     written = easel.bucket.client.put_object(
-        Bucket=easel.bucket.name, Key=key, Body=data or picture(), Metadata=metadata
+        Bucket=easel.bucket.name,
+        Key=key,
+        Body=picture() if data is None else data,
+        Metadata=metadata,
     )
     return {
         "key": quote_plus(key, safe="/"),
@@ -70,9 +75,16 @@ ALL_WELL: dict[str, Any] = {"batchItemFailures": []}
 def jobs(easel: Easel, key: str) -> list[Job]:
     """Return the open jobs whose answer belongs beside this question."""
     path = key.removeprefix("inbox/demo/")
-    due = easel.lifecycle.ledger.due(2**33)
-    opened = (easel.lifecycle.find(tenant, name) for tenant, name in due)
+    due = [name for _, name in easel.lifecycle.ledger.due(2**33) if name.startswith("job_")]
+    opened = (easel.lifecycle.find("demo", name) for name in due)
     return [job for job in opened if job.reply_to == f"outbox/demo/{path}"]
+
+
+def waits(easel: Easel, key: str) -> bool:
+    """Tell whether the object waits for others."""
+    due = [due for due in easel.lifecycle.ledger.due(2**33) if due[1].startswith(WAITING)]
+    waiting = [easel.inbox.waiting(*one) for one in due]
+    return key in [one.question.key for one in waiting if one]
 
 
 def document(easel: Easel, key: str) -> dict[str, Any] | None:
@@ -101,17 +113,54 @@ def test_metadata_of_the_writers_own_is_no_parameter(easel: Easel, key: str) -> 
 
 
 @pytest.mark.parametrize("metadata", [{}, {"note": "prompt"}])
-def test_a_picture_without_a_prompt_starts_nothing(
-    easel: Easel, key: str, metadata: dict[str, str]
-) -> None:
+def test_a_picture_without_a_prompt_waits(easel: Easel, key: str, metadata: dict[str, str]) -> None:
     assert tell(easel, put(easel, key, **metadata)) == ALL_WELL
     assert jobs(easel, key) == []
     assert document(easel, key) is None
+    assert waits(easel, key)
 
 
-def test_an_object_that_has_gone_starts_nothing(easel: Easel, key: str) -> None:
+def test_an_older_version_of_it_does_not(easel: Easel, key: str) -> None:
+    older = put(easel, key)
+    put(easel, key, picture(32, 32))
+    tell(easel, older)
+    assert not waits(easel, key)
+
+
+@pytest.mark.parametrize("data", [b"", b"notes", b"%PDF-1.7"], ids=str)
+@pytest.mark.parametrize("metadata", [{}, {"prompt": "in red"}], ids=["without", "with a prompt"])
+def test_what_is_no_picture_is_told_so_at_once(
+    easel: Easel, key: str, data: bytes, metadata: dict[str, str]
+) -> None:
+    assert tell(easel, put(easel, key, data, **metadata)) == ALL_WELL
+    refused = document(easel, key)
+    assert refused
+    assert refused["error"]["code"] == "invalid_image_file"
+    assert not waits(easel, key)
+
+
+def test_an_object_that_has_gone_is_told_so(easel: Easel, key: str) -> None:
     gone = {"key": quote_plus(key, safe="/"), "eTag": "0", "sequencer": "1"}
     assert tell(easel, gone) == ALL_WELL
+    refused = document(easel, key)
+    assert refused
+    assert refused["error"]["code"] == "not_found"
+
+
+def test_a_picture_is_kept_without_being_loaded(easel: Easel, key: str) -> None:
+    large = picture() + b"\0" * (BEGINNING_BYTES * 2)
+    asked: list[str] = []
+    easel = bootstrap.build(easel.settings)
+    easel.bucket.client.meta.events.register(
+        "before-parameter-build.s3.GetObject", lambda params, **_: asked.append(params["Range"])
+    )
+    tell(easel, put(easel, key, large, prompt="in red"))
+    assert asked == [f"bytes=0-{BEGINNING_BYTES - 1}"]
+    [job] = jobs(easel, key)
+    [image] = job.request.images
+    assert (image.bytes, image.sha256) == (len(large), None)
+    found = easel.bucket.client.head_object(Bucket=easel.bucket.name, Key=image.key)
+    assert image.etag == found["ETag"]
 
 
 def test_an_event_that_comes_twice_is_one_job(easel: Easel, key: str) -> None:
@@ -144,10 +193,30 @@ def test_so_is_one_under_no_tenants_prefix(easel: Easel) -> None:
     assert refused["error"]["code"] == "not_found"
 
 
-@pytest.mark.parametrize("key", ["inbox/", "inbox/demo", "inbox/demo/", "inbox/demo/" + "x" * 995])
-def test_a_key_that_no_answer_can_lie_beside_starts_nothing(easel: Easel, key: str) -> None:
-    told = {"key": key, "eTag": "0", "sequencer": "1"}
+@pytest.mark.parametrize("key", ["inbox/cat.png", "inbox//cat.png", "inbox/demo/"])
+def test_so_is_one_that_is_nobodys(easel: Easel, key: str) -> None:
+    assert tell(easel, put(easel, key, prompt="in red")) == ALL_WELL
+    refused = document(easel, key)
+    assert refused
+    assert "inbox/{tenant}/" in refused["error"]["message"]
+
+
+@pytest.mark.parametrize("key", ["inbox/", "inbox/demo/", "inbox/demo/pets/", "elsewhere/cat.png"])
+def test_a_folders_marker_is_nothing(easel: Easel, key: str) -> None:
+    before = easel.bucket.client.list_objects_v2(Bucket=easel.bucket.name)["KeyCount"]
+    told = {"key": key, "eTag": "0", "sequencer": "1", "size": 0}
     assert tell(easel, told) == ALL_WELL
+    after = easel.bucket.client.list_objects_v2(Bucket=easel.bucket.name)["KeyCount"]
+    assert after == before
+
+
+def test_the_longest_key_is_answered(easel: Easel) -> None:
+    key = "inbox/demo/" + "x" * (1024 - len("inbox/demo/"))
+    assert tell(easel, put(easel, key, prompt="in red")) == ALL_WELL
+    opened = [name for _, name in easel.lifecycle.ledger.due(2**33) if name.startswith("job_")]
+    places = [str(easel.lifecycle.find("demo", name).reply_to) for name in opened]
+    [place] = [place for place in places if "xxxx" in place]
+    assert len(f"{place}-9.jpeg") <= 1024
 
 
 def test_a_prompt_that_cannot_be_read_is_told(easel: Easel, key: str) -> None:

@@ -3,6 +3,8 @@
 | key | what |
 |---|---|
 | ``inputs/{tenant}/{sha256}`` | an input image, named by its content |
+| ``inputs/{tenant}/{file_id}`` | one that its caller posted |
+| ``inputs/{tenant}/inbox-{digest}`` | one that was put into the inbox |
 | ``images/{tenant}/{job}/{attempt}/{index}.{kind}`` | a picture that was made |
 | ``images/{tenant}/{job}/{attempt}/answer.json`` | what upstream said of them; written last |
 | ``answers/{tenant}/{job}/{format}.json`` | an answer too large for Lambda |
@@ -32,6 +34,13 @@ class Found(NamedTuple):
     etag: str
     metadata: dict[str, str]
     """What its writer said of it."""
+    version: str | None = None
+    """None where the bucket keeps no versions."""
+
+    @property
+    def content(self) -> str:
+        """What tells the contents of one key apart, as ``questions.Question`` has it."""
+        return self.version or self.etag.strip('"')
 
 
 _CHUNK_BYTES = 1 << 20
@@ -53,12 +62,18 @@ class Bucket:
         """Store a seekable stream of any length."""
         self.client.upload_fileobj(stream, self.name, key, ExtraArgs={"ContentType": content_type})
 
-    def copy(self, source: str, key: str, version: str | None = None) -> None:
-        """Store the object, or one of its versions, under another key, too."""
+    def copy(self, source: str, key: str, version: str | None = None) -> str:
+        """Store the object, or one of its versions, under another key, too; return its ETag there.
+
+        Its tags stay behind: to read them takes a permission of its own.
+        """
         place: CopySourceTypeDef = {"Bucket": self.name, "Key": source}
         if version is not None:
             place["VersionId"] = version
-        self.client.copy_object(Bucket=self.name, Key=key, CopySource=place)
+        made = self.client.copy_object(
+            Bucket=self.name, Key=key, CopySource=place, TaggingDirective="REPLACE"
+        )
+        return made["CopyObjectResult"]["ETag"]
 
     def get(self, key: str) -> bytes:
         """Return the object's bytes. Raises KeyError where there is none."""
@@ -79,7 +94,8 @@ class Bucket:
                 return self.find(key, version)
             raise
         length = int(got.get("ContentRange", "").rpartition("/")[2] or got["ContentLength"])
-        return Found(got["Body"].read(), length, got["ETag"], got["Metadata"])
+        data, metadata = got["Body"].read(), got["Metadata"]
+        return Found(data, length, got["ETag"], metadata, got.get("VersionId"))
 
     def _get(self, key: str, version: str | None, first: int | None) -> GetObjectOutputTypeDef:
         asked: dict[str, str] = {}
@@ -117,3 +133,22 @@ class Bucket:
             Params={"Bucket": self.name, "Key": key},
             ExpiresIn=seconds,
         )
+
+    def post(
+        self, key: str, content_type: str, length: int, seconds: int
+    ) -> tuple[str, dict[str, str]]:
+        """Return the URL and the fields of a presigned POST, for so many seconds.
+
+        S3 takes one file of exactly this key, type and length in bytes.
+        """
+        made = self.client.generate_presigned_post(
+            self.name,
+            key,
+            Fields={"Content-Type": content_type},
+            Conditions=[
+                {"Content-Type": content_type},
+                ["content-length-range", length, length],
+            ],
+            ExpiresIn=seconds,
+        )
+        return made["url"], made["fields"]

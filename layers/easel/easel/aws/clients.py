@@ -9,6 +9,7 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
     from types_boto3_s3 import S3Client
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
@@ -25,6 +26,11 @@ _PATIENCE: dict[str, Any] = {
 def dynamodb() -> DynamoDBClient:
     """Return a DynamoDB client."""
     return boto3.client("dynamodb", config=Config(**_PATIENCE))
+
+
+def events() -> EventBridgeClient:
+    """Return an EventBridge client."""
+    return boto3.client("events", config=Config(**_PATIENCE))
 
 
 def secrets() -> SecretsManagerClient:

@@ -5,13 +5,17 @@ Jobs table, key (``tenant``, ``sk``), TTL ``expires_at``:
 | sk | what | attributes |
 |---|---|---|
 | ``job#{id}`` | a job | see below |
-| ``key#{sha256 of the key}`` | this idempotency key → its job | job, fingerprint, expires_at |
-| ``same#{fingerprint}`` | this request → its latest job | job, fingerprint, expires_at |
+| ``key#{sha256 of the key}`` | this idempotency key → its job | seen, fingerprint, expires_at |
+| ``same#{fingerprint}`` | this request → its latest jobs | seen, fingerprint, expires_at |
+| ``joined#{id}`` | another caller waits for the job, too: nobody cancels it | expires_at |
+| ``inbox#…``, ``outbox#…`` | what the file door remembers | see ``aws.inbox`` |
+
+``seen`` is a JSON list of [job, the highest retry count that met it], oldest first.
 
 A job has the attributes of ``jobs.Job``, its request, attempts, answer and error as JSON; besides,
 ``open`` while there is something to do, and ``expires_at`` once it is closed.
 
-Index ``open`` (``open``, ``due_at``): jobs the sweep looks at. ``open`` is always ``"open"``.
+Index ``open`` (``open``, ``due_at``): what the sweep looks at. ``open`` is always ``"open"``.
 
 Ledger table, key (``tenant``, ``sk``), no TTL; all money in micro-dollars:
 
@@ -19,81 +23,56 @@ Ledger table, key (``tenant``, ``sk``), no TTL; all money in micro-dollars:
 |---|---|
 | ``month#{2026-11}`` | committed (charges and the holds of open jobs), spent (charges) |
 | ``charge#{job}#{attempt}`` | amount, estimated, month, day, model, operation, at |
-| ``count#{day}#{model}#{operation}`` | jobs, images, spent |
+| ``count#{day}#{model}#{operation}`` | jobs, images, spent, each job at its (last) end |
 
 Every change of money is one transaction with the change of the job that causes it.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from easel.aws.items import plain, values
-from easel.aws.transactions import Write, add, put, transact, update
+from easel.aws.jobs import Jobs, Pointer, of_item, to_item, to_text, unmoved_since
+from easel.aws.transactions import Write, absent, add, put, transact
+from easel.identity import Seen
 from easel.jobs import LEASE_SECONDS, Attempt, Job, LeaseLost
 
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-
-_JSON = ("request", "attempts", "answer", "error")
 _DAY_SECONDS = 86_400
 
 
-class Pointer(NamedTuple):
-    """Which job a key or a request was last seen to be."""
-
-    job: str
-    fingerprint: str
-
-
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """Reads and writes the book. ``sleep`` is what a conflict waits with."""
+class Ledger(Jobs):
+    """Reads and writes the book."""
 
-    client: DynamoDBClient
-    jobs_table: str
     ledger_table: str
-    retention_days: int
-    sleep: Callable[[float], None] = field(default=time.sleep)
 
-    def job(self, tenant: str, job_id: str) -> Job | None:
-        """Return the tenant's job, if it has one of this id."""
-        item = self._get(tenant, f"job#{job_id}")
-        return _job(item) if item else None
-
-    def pointer(self, tenant: str, sk: str) -> Pointer | None:
-        """Return what the key or the fingerprint points to."""
-        item = self._get(tenant, sk)
-        return Pointer(item["job"], item["fingerprint"]) if item else None
-
-    def open(self, job: Job, pointer: str, *, stale: str | None) -> bool:
+    def open(self, job: Job, pointer: str, before: Pointer | None, seen: Iterable[Seen]) -> bool:
         """Claim the job and hold its ceiling, in one transaction.
 
-        ``stale`` is the job the pointer may be taken from. False: the pointer has moved meanwhile,
-        and identity must be decided again.
+        The pointer, which was ``before``, is to say ``seen``. False: it has moved meanwhile, and
+        identity must be decided again.
         """
         claim = {
             "tenant": job.tenant,
             "sk": pointer,
-            "job": job.id,
+            "seen": to_text(seen),
             "fingerprint": job.request.fingerprint(),
             "expires_at": job.created_at + self.retention_days * _DAY_SECONDS,
         }
         free = "attribute_not_exists(tenant)"
-        takeover = {"ExpressionAttributeValues": values({":stale": stale})} if stale else {}
+        unmoved = unmoved_since(before) if before else {}
         failed = transact(
             self.client,
             [
-                put(self.jobs_table, _item(job) | values({"open": "open"}), free),
+                put(self.jobs_table, to_item(job) | values({"open": "open"}), free),
                 put(
                     self.jobs_table,
                     values(claim),
-                    f"{free} OR job = :stale" if stale else free,
-                    **takeover,
+                    f"{free} OR seen = :seen" if before else free,
+                    **unmoved,
                 ),
                 # Budgets are tested here: refused where committed would pass the budget.
                 self._add(job.tenant, f"month#{job.month}", committed=job.hold),
@@ -128,7 +107,7 @@ class Ledger:
             )
         except self.client.exceptions.ConditionalCheckFailedException:
             return None
-        return _job(plain(got["Attributes"]))
+        return of_item(plain(got["Attributes"]))
 
     def renew(self, job: Job, now: int) -> None:
         """Keep the lease for another LEASE_SECONDS. Raises LeaseLost."""
@@ -168,74 +147,87 @@ class Ledger:
         ``job`` is as it shall be; ``lease`` is who held it. The budget is not tested: what was
         bought is owed.
         """
-        made = len(job.answer.images) if job.answer else 0
-        count = f"count#{job.day}#{job.request.model}#{job.request.operation}"
-        self._conditionally(
-            [
-                self._rewrite(job, lease),
-                self._add(
-                    job.tenant,
-                    f"month#{job.month}",
-                    committed=job.charge - job.hold,
-                    spent=job.charge,
-                ),
-                self._add(job.tenant, count, jobs=1, images=made, spent=job.charge),
-                *(self._charge(job, attempt) for attempt in job.attempts),
-            ]
-        )
+        self._conditionally([self._rewrite(job, lease), *self._settlement(job)])
         return job
 
-    def replied(self, job: Job) -> None:
-        """Note that the closed job's answer lies in the outbox."""
-        self._update(
-            job.tenant,
-            job.id,
-            UpdateExpression="REMOVE #open, reply_to",
-            ConditionExpression="attribute_exists(tenant)",
-            ExpressionAttributeNames={"#open": "open"},
-        )
+    def cancel(self, job: Job, now: float) -> Job:
+        """End the queued job as close does. Raises LeaseLost where it is no longer as it was read.
 
-    def due(self, now: int) -> Iterator[tuple[str, str]]:
-        """Yield (tenant, job id) of all that is due, longest due first."""
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.jobs_table,
-            IndexName="open",
-            KeyConditionExpression="#open = :open AND due_at <= :now",
-            ExpressionAttributeNames={"#open": "open"},
-            ExpressionAttributeValues=values({":open": "open", ":now": now}),
+        A worker may have had it meanwhile and given it back, its attempts and holds changed; or
+        another caller has joined it.
+        """
+        item = to_item(job)
+        read = {f":{name}": item[name] for name in ("attempts", "hold", "refusals")}
+        cancelled = job.close("cancelled", now)
+        queued = "#status = :queued AND attribute_not_exists(lease)"
+        unchanged = "attempts = :attempts AND #hold = :hold AND refusals = :refusals"
+        self._conditionally(
+            [
+                self._replace(
+                    cancelled,
+                    f"{queued} AND {unchanged}",
+                    ExpressionAttributeNames={"#status": "status", "#hold": "hold"},
+                    ExpressionAttributeValues=read | values({":queued": "queued"}),
+                ),
+                *self._settlement(cancelled),
+                absent(self.jobs_table, {"tenant": job.tenant, "sk": f"joined#{job.id}"}),
+            ]
         )
-        for page in pages:
-            for item in map(plain, page["Items"]):
-                yield item["tenant"], item["sk"].removeprefix("job#")
+        return cancelled
 
-    def _get(self, tenant: str, sk: str) -> dict[str, Any] | None:
-        got = self.client.get_item(
-            TableName=self.jobs_table,
-            Key=values({"tenant": tenant, "sk": sk}),
-            ConsistentRead=True,
+    def reopen(self, before: Job, after: Job) -> None:
+        """Let the unbilled job be open again, its new hold taken, its first end not counted.
+
+        Raises LeaseLost where it is no longer as it was read ``before``.
+        """
+        item = to_item(before)
+        read = {f":{name}": item[name] for name in ("status", "finished_at", "attempts")}
+        self._conditionally(
+            [
+                self._replace(
+                    after,
+                    "#status = :status AND finished_at = :finished_at AND attempts = :attempts",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues=read,
+                ),
+                # Budgets are tested here, as at open.
+                self._add(after.tenant, f"month#{after.month}", committed=after.hold),
+                self._count(before, jobs=-1),
+            ]
         )
-        return plain(got["Item"]) if "Item" in got else None
-
-    def _update(self, tenant: str, job_id: str, **expressions: Any) -> dict[str, Any]:
-        key = values({"tenant": tenant, "sk": f"job#{job_id}"})
-        return update(self.client, self.sleep, TableName=self.jobs_table, Key=key, **expressions)
 
     def _rewrite(self, job: Job, lease: str | None) -> Write:
         """Replace the open job's item, if the lease is still this one."""
-        extra: dict[str, Any] = {}
-        if job.open or job.reply_to:
-            extra["open"] = "open"
-        if not job.open:
-            extra["expires_at"] = (job.finished_at or 0) + self.retention_days * _DAY_SECONDS
         held = "lease = :lease" if lease else "attribute_not_exists(lease)"
         names = {":queued": "queued", ":running": "running"} | ({":lease": lease} if lease else {})
-        return put(
-            self.jobs_table,
-            _item(job) | values(extra),
+        return self._replace(
+            job,
             f"#status IN (:queued, :running) AND {held}",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=values(names),
         )
+
+    def _replace(self, job: Job, condition: str, **expressions: Any) -> Write:
+        extra: dict[str, Any] = {}
+        if job.open or job.owing:
+            extra["open"] = "open"
+        if not job.open:
+            extra["expires_at"] = (job.finished_at or 0) + self.retention_days * _DAY_SECONDS
+        return put(self.jobs_table, to_item(job) | values(extra), condition, **expressions)
+
+    def _settlement(self, job: Job) -> list[Write]:
+        """Return what the closed job does to the books."""
+        made = len(job.answer.images) if job.answer else 0
+        month = {"committed": job.charge - job.hold, "spent": job.charge}
+        return [
+            self._add(job.tenant, f"month#{job.month}", **month),
+            self._count(job, jobs=1, images=made, spent=job.charge),
+            *(self._charge(job, attempt) for attempt in job.attempts),
+        ]
+
+    def _count(self, job: Job, **amounts: int) -> Write:
+        sk = f"count#{job.day}#{job.request.model}#{job.request.operation}"
+        return self._add(job.tenant, sk, **amounts)
 
     def _charge(self, job: Job, attempt: Attempt) -> Write:
         row = {
@@ -257,20 +249,3 @@ class Ledger:
     def _conditionally(self, writes: list[Write]) -> None:
         if transact(self.client, writes, self.sleep):
             raise LeaseLost
-
-
-def _item(job: Job) -> dict[str, Any]:
-    fields = job.model_dump(mode="json", exclude_none=True)
-    fields["sk"] = f"job#{fields.pop('id')}"
-    for name in _JSON:
-        if name in fields:
-            fields[name] = json.dumps(fields[name], ensure_ascii=False, separators=(",", ":"))
-    return values(fields)
-
-
-def _job(item: dict[str, Any]) -> Job:
-    fields = {**item, "id": item["sk"].removeprefix("job#")}
-    for name in _JSON:
-        if name in fields:
-            fields[name] = json.loads(fields[name])
-    return Job.model_validate(fields)

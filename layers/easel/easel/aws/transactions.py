@@ -48,6 +48,18 @@ def add(table: str, key: dict[str, Any], amounts: dict[str, int]) -> Write:
     }
 
 
+def absent(table: str, key: dict[str, Any]) -> Write:
+    """Return a condition on another item: that there is none."""
+    condition = "attribute_not_exists(tenant)"
+    return {
+        "ConditionCheck": {
+            "TableName": table,
+            "Key": values(key),
+            "ConditionExpression": condition,
+        }
+    }
+
+
 def transact(client: DynamoDBClient, writes: list[Write], sleep: Sleep) -> set[int]:
     """Write all or nothing; return the indices of the writes whose condition failed.
 

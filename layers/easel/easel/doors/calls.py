@@ -1,4 +1,4 @@
-"""What an HTTPS call can ask: make a picture, wait on for its job, look at the job."""
+"""What an HTTPS call can ask: make a picture, wait on for its job."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from easel import telemetry
 from easel.catalogue import WARNING
 from easel.doors import bodies
 from easel.doors.https import Call, Reply
 from easel.doors.references import tenancy
 from easel.errors import Overloaded
-from easel.jobs import Identity, Job
+from easel.identity import Identity
+from easel.jobs import Job
 from easel.requests import Asked, Delivery, Operation
 from easel.responses import (
     LARGEST_ANSWER,
@@ -44,8 +46,9 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     _refuse_unheard(easel, call)
     if asked.quote:
         return Reply(200, quoted(easel, tenant, asked, call.identity))
-    job = easel.lifecycle.open(tenant, asked.request, asked.uploads, call.identity)
-    if call.preference("respond-async") is not None and easel.lifecycle.queue is not None:
+    later = call.preference("respond-async") is not None and easel.lifecycle.queue is not None
+    job = easel.lifecycle.open(tenant, asked.request, asked.uploads, call.identity, delivered=later)
+    if later:
         return _accepted(easel, call, job, asked.delivery)
     job = easel.lifecycle.wait(job, until)
     return _finished(easel, call, job, asked.delivery.default_of(call.tenant), until, hop=0)
@@ -61,12 +64,6 @@ def result(easel: Easel, call: Call, ends_at: float) -> Reply:
     return _finished(easel, call, job, delivery, until, hop)
 
 
-def show(easel: Easel, call: Call) -> Reply:
-    """Show a job as it is now."""
-    job = easel.lifecycle.find(call.tenant.name, call.event.path_parameters["id"])
-    return Reply(200, job_object(job, links(easel)))
-
-
 def links(easel: Easel) -> Links:
     """Return how images are reached from now on."""
     seconds = easel.settings.url_ttl_seconds
@@ -75,6 +72,14 @@ def links(easel: Easel) -> Links:
         read=easel.bucket.get,
         expires_at=int(easel.clock()) + seconds,
     )
+
+
+def deliver(easel: Easel, job: Job) -> None:
+    """Note that the caller is told the job's end. Without the note the answer is as good."""
+    try:
+        easel.lifecycle.deliver(job)
+    except Exception as error:
+        telemetry.unexpected(error, job=job.id)
 
 
 def quoted(easel: Easel, tenant: str, asked: Asked, identity: Identity) -> dict[str, Any]:
@@ -103,6 +108,7 @@ def _finished(
 ) -> Reply:
     if job.open:
         return _elsewhere(easel, call, job, delivery, hop)
+    deliver(easel, job)
     job.raise_error()
     if job.expired(easel.clock(), easel.settings.retention_days):
         raise job.gone()

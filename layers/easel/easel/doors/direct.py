@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from easel.doors.calls import links, quoted
 from easel.doors.references import tenancy
 from easel.errors import EaselError, InvalidRequest, NotFound, Overloaded, RequestTooLarge
+from easel.identity import Identity
 from easel.inputs import Inputs
-from easel.jobs import Identity, Job
+from easel.jobs import Job
 from easel.requests import Operation
 from easel.responses import LARGEST_ANSWER, answer_bytes
 from easel.responses import answer as responses

@@ -1,85 +1,143 @@
-"""The inbox: an object under ``inbox/{tenant}/`` starts an edit.
+"""The inbox: an object under ``inbox/{tenant}/`` starts an edit or a variation.
 
 A picture whose metadata carries ``prompt`` (ASCII or RFC 2047) is edited; further metadata may
-name the model and its parameters. The answer lies at ``outbox/{tenant}/{same path}.{kind}`` and
-``….json``. Whoever can write under a tenant's prefix may spend that tenant's money.
+name the model and its parameters. A ``*.json`` is a manifest that names its pictures
+(``doors.manifests``); a picture without a prompt waits for one. The answer lies at
+``outbox/{tenant}/{same path}.{kind}`` and ``….json``, and so does what refuses a question. Whoever
+can write under a tenant's prefix may spend that tenant's money.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from easel import outbox, telemetry
-from easel.doors import queue
-from easel.doors.references import tenancy
-from easel.errors import EaselError, InvalidRequest, NotFound
-from easel.inputs import Inputs
-from easel.jobs import Identity, Job
+from easel import telemetry
+from easel.doors import manifests, queue
+from easel.doors.references import BEGINNING_BYTES, tenancy
+from easel.errors import Conflict, EaselError, InvalidRequest, NotFound
+from easel.identity import Identity
+from easel.inputs import Inputs, begun
+from easel.jobs import Job
+from easel.questions import PREFIX, Question, Waiting
+from easel.requests import Asked
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Found
     from easel.bootstrap import Easel
 
-
-_LONGEST_KEY = 1_000
-"""Bytes of an outbox key: S3's 1024, less its ending."""
+_MOST_RECEIVES = 3
+"""A question that has failed so often is told so, although its message still comes again."""
 
 
 def answer(easel: Easel, event: Mapping[str, Any], until: float) -> dict[str, Any]:
-    """Open a job for every picture the messages tell of; without a work queue, run it, too."""
+    """Open a job for every question the messages tell of; without a work queue, run it, too."""
 
     def handle(record: SQSRecord) -> None:
+        last = int(record.attributes.approximate_receive_count) >= _MOST_RECEIVES
+        due_at = easel.clock() + easel.settings.inbox_wait_seconds
         for put in json.loads(record.body).get("Records", ()):
-            _handle(easel, put["s3"]["object"], until)
+            told = put["s3"]["object"]
+            question = Question.of_event(told, due_at)
+            folder = question.key.endswith("/") and told.get("size") == 0
+            if question.key.startswith(PREFIX) and not folder:
+                _handle(easel, question, until, last)
 
     return queue.each(event, handle)
 
 
-def _handle(easel: Easel, put: Mapping[str, Any], until: float) -> None:
-    key = unquote_plus(put["key"])
-    version = put.get("versionId")
-    _, _, path = key.partition("/")
-    tenant, _, name = path.partition("/")
-    reply_to = f"outbox/{path}"
-    if not name or len(reply_to.encode()) > _LONGEST_KEY:
-        telemetry.logger.warning("no answer can be given to a key in the inbox")
-        return
-    identity = Identity(idempotency_key=f"{key} {version or put['eTag']} {put.get('sequencer')}")
+def _handle(easel: Easel, question: Question, until: float, last: bool) -> None:
+    """Answer the question, and the manifests that have waited for this picture."""
     try:
-        found = easel.bucket.find(key, version)
-        if found is None or "prompt" not in found.metadata:
-            telemetry.logger.info(
-                "nothing to do for an object in the inbox", extra={"tenant": tenant}
-            )
-            return
-        job = _open(easel, tenant, found, identity, reply_to)
+        _answer(easel, question, until)
+        for waiting in [] if question.manifest else easel.inbox.naming(question):
+            _answer(easel, waiting, until)
+    except Exception:
+        if last:
+            error = EaselError("The server had an error, again and again. Tell the operator.")
+            easel.outbox.refuse(question, error)
+        raise
+
+
+def _answer(easel: Easel, question: Question, until: float) -> None:
+    """Open the question's job, refuse it, or let it wait. Raises EaselError to be tried again."""
+    job = None
+    try:
+        job = _bound(easel, question) or _opened(easel, question)
     except EaselError as error:
         if error.retry:
             raise
-        outbox.refuse(easel.bucket, reply_to, error)
-        return
-    if easel.lifecycle.queue is None:
+        easel.outbox.refuse(question, error)
+    else:
+        if job is None:
+            return
+    if question.manifest:
+        easel.inbox.done(question)
+    if job and easel.lifecycle.queue is None:
+        _run(easel, job, until)
+
+
+def _run(easel: Easel, job: Job, until: float) -> None:
+    if job.open:
         easel.lifecycle.wait(job, until)
+    else:  # Its answer may still be owing, if whoever closed it died.
+        easel.lifecycle.worker.run(job.tenant, job.id, until)
 
 
-def _open(easel: Easel, tenant: str, found: Found, identity: Identity, reply_to: str) -> Job:
-    if easel.tenants.named(tenant) is None:
-        raise NotFound(f"There is no tenant {tenant!r}.", param="tenant")
+def _bound(easel: Easel, question: Question) -> Job | None:
+    """Return the job that was opened when the event came before."""
+    return easel.lifecycle.bound(question.tenant, question.idempotency_key)
+
+
+def _opened(easel: Easel, question: Question) -> Job | None:
+    """Return the question's job, new; None where it waits. Raises EaselError."""
+    if not question.name:
+        raise NotFound("The object lies under no tenant's prefix; put it under inbox/{tenant}/.")
+    if easel.tenants.named(question.tenant) is None:
+        raise NotFound(f"There is no tenant {question.tenant!r}.", param="tenant")
+    read = manifests.asked if question.manifest else _asked
+    asked = read(easel, question)
+    if asked is None:
+        telemetry.logger.info("an object in the inbox waits", extra={"tenant": question.tenant})
+        return None
+    identity = Identity(idempotency_key=question.idempotency_key)
+    try:
+        return easel.lifecycle.open(
+            question.tenant, asked.request, asked.uploads, identity, question=question
+        )
+    except Conflict:  # The event came twice at once, and a picture has changed between.
+        return _bound(easel, question)
+
+
+def _asked(easel: Easel, question: Question) -> Asked | None:
+    """Return what the picture's metadata asks for; None where it waits. Raises EaselError."""
+    found = easel.bucket.find(question.key, question.version, first=BEGINNING_BYTES)
+    if found is None:
+        raise manifests.gone()
+    question = replace(question, version=found.version)
+    if "prompt" in found.metadata:
+        return _edit(easel, question, found)
+    begun(found.data, found.length, question.key, found.etag, "image")
+    current = easel.bucket.find(question.key, first=1)
+    if current and current.content == found.content:  # else another event tells of it
+        easel.inbox.wait(Waiting(question))
+    return None
+
+
+def _edit(easel: Easel, question: Question, found: Found) -> Asked:
     texts = {name: _text(name, value) for name, value in found.metadata.items()}
     fields = easel.reader.known(easel.reader.of_texts(texts))
     for name in "quote", "stream":
         fields.pop(name, None)
-    inputs = Inputs(images=(found.data,))
-    today = easel.lifecycle.today()
-    asked = easel.reader.read("edit", tenancy(easel, tenant), fields, inputs, today=today)
-    return easel.lifecycle.open(tenant, asked.request, asked.uploads, identity, reply_to=reply_to)
+    inputs = Inputs(images=(manifests.kept(easel, question, found, "image"),))
+    whose = tenancy(easel, question.tenant)
+    return easel.reader.read("edit", whose, fields, inputs, today=easel.lifecycle.today())
 
 
 def _text(name: str, value: str) -> str:

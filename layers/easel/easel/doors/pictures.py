@@ -20,5 +20,6 @@ def serve(
     """Answer an HTTPS call, or a direct invocation."""
     until = easel.ends_at(context)
     if "httpMethod" in event:
-        return https.answer(event, lambda call: calls.make(easel, operation, call, until))
+        origins = easel.settings.allowed_origins
+        return https.answer(event, lambda call: calls.make(easel, operation, call, until), origins)
     return direct.answer(easel, operation, event, context.aws_request_id, until)

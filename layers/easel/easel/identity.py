@@ -1,0 +1,123 @@
+"""Identity: whether a call is a job that there is already, or a new purchase. Pure.
+
+    1  its Idempotency-Key was used before        that job, whatever became of it
+    2  it is counted as a retry                   a recent job of the same request
+    3  pictures of the same request lie uncalled  they are handed over
+    4  it counts no retries                       it joins an old open job of the same request
+    6  otherwise                                  a new job
+
+Equal calls sent side by side want a picture each, and so do their retries: what a request was last
+seen to be is a list of jobs, each with how often callers have come back to it (``served``). A
+retry meets the oldest job that no retry of its own count has met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from easel.jobs import Job
+
+CALLED_SECONDS = 10
+"""Who waits for a job has its images so long after its end, at most."""
+MOST_SEEN = 20
+"""Jobs of one request that are remembered; a retry after as many others meets one of these."""
+
+
+class Seen(NamedTuple):
+    """A job that a key or a request was seen to be, and the highest retry count that met it."""
+
+    job: str
+    served: int = 0
+
+
+class Known(NamedTuple):
+    """The same, with the job as it is now."""
+
+    job: Job
+    served: int
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """The job a call is, and what has to be written before it may be told so."""
+
+    job: Job
+    by: Literal["key", "retry", "handed over", "joined"]
+    served: int = 0
+
+    def remembered(self, seen: Seen) -> Seen:
+        """Return what the pointer is to say of one of its jobs from now on."""
+        return Seen(seen.job, self.served) if seen.job == self.job.id else seen
+
+
+class Identity(BaseModel):
+    """What a call says of itself, to tell a repeat from a new purchase.
+
+    ``retries`` is the SDK's count (``x-stainless-retry-count``): 0 proves a new call; None where
+    the caller counts none, so that a repeat looks just like a new call.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    idempotency_key: str | None = None
+    retries: int | None = None
+
+    def meets(
+        self, seen: Sequence[Known], *, now: float, window: float, patience: float
+    ) -> Met | None:
+        """Return the job that this call is, of those its pointer names, oldest first.
+
+        ``window`` is how long a retry finds its job, ``patience`` how long API Gateway waits for
+        an answer, in seconds.
+        """
+        if self.idempotency_key is not None:
+            return Met(seen[0].job, "key", seen[0].served) if seen else None
+        recent = [one for one in seen if one.job.open or one.job.created_at >= now - window]
+        if self.retries:
+            return _retried(recent, self.retries)
+        old = now - patience
+        for one in recent:
+            # A call side by side with the one that opened a job would not have come so late.
+            late = self.retries is None and one.job.created_at <= old
+            if _uncalled(one.job, now - (0 if late else CALLED_SECONDS)):
+                return Met(one.job, "handed over")
+        if self.retries is None:
+            return _joined(one for one in recent if one.job.created_at <= old)
+        return None
+
+    def opened(self, job: str, known: Sequence[Known]) -> list[Seen]:
+        """Return what a pointer is to say after this call has opened a job of its own."""
+        others = [Seen(one.job.id, one.served) for one in known]
+        return [*others[1 - MOST_SEEN :], Seen(job, self.retries or 0)]
+
+
+def _retried(recent: Sequence[Known], count: int) -> Met | None:
+    """Return the job that a retry of this count most likely is.
+
+    One that failed and may be bought anew is none. With more retries than jobs, some share: a
+    picture too few is asked for again, one too many is paid for.
+    """
+    mine = [one for one in recent if not one.job.worth_repeating()]
+    waiting = [one for one in mine if not one.job.delivered]
+    for among in (waiting, mine):
+        free = next((one for one in among if one.served < count), None)
+        if free:
+            return Met(free.job, "retry", count)
+    last = (waiting or mine)[-1:]
+    return Met(last[0].job, "retry", last[0].served) if last else None
+
+
+def _uncalled(job: Job, before: float) -> bool:
+    """Whether the job has images since then that nobody received, and nobody still waits for."""
+    ended = job.status == "succeeded" and not job.delivered
+    return ended and (job.finished_at or 0) <= before
+
+
+def _joined(old: Iterable[Known]) -> Met | None:
+    """Return the open job that a caller who counts no retries joins: the least met, the oldest."""
+    chosen = min((one for one in old if one.job.open), key=lambda one: one.served, default=None)
+    return Met(chosen.job, "joined", chosen.served + 1) if chosen else None

@@ -1,0 +1,311 @@
+"""The world around Easel: who acts in it, and what the reference model knows of every job.
+
+All of Easel is real, on moto; the clock, upstream and the event bus are this world's.
+
+    fate         a call upstream       its answer        telling the bus
+    go           is billed             comes             works
+    die          the process is gone, before it or after it
+    lost         not billed, unknown   never comes       works, but seems not to
+    cut          is refused            is no image       fails
+    busy, later  429; wait a while     has no usage      fails
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest
+
+from easel import bootstrap
+from easel.aws.items import plain
+from easel.aws.jobs import of_item
+from easel.doors.calls import deliver
+from easel.errors import EaselError, UpstreamBusy, UpstreamRefused, UpstreamUnknown
+from easel.identity import CALLED_SECONDS, Identity
+from easel.jobs import Job
+from easel.questions import Question
+from easel.rendered import Datum, Rendered
+from easel.requests import Request
+from easel.settings import Settings
+from tests.functions.model.actors import Actor, fate
+from tests.functions.model.line import LINE_ERRORS, Line
+from tests.unit.examples import picture, request
+
+START = datetime(2026, 11, 30, 23, 50, tzinfo=UTC).timestamp()
+"""Ten minutes before a month's end."""
+_USAGE = {"input_tokens": 9, "output_tokens": 439, "total_tokens": 448}
+_PICTURE = base64.b64encode(picture()).decode()
+_NO_IMAGE = base64.b64encode(b"no image").decode()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A job that was opened: under which pointer, and by whom asked for in the inbox."""
+
+    job: Job
+    pointer: str
+
+
+@dataclass
+class Known:
+    """What has happened outside of Easel's own tables."""
+
+    opened: list[Opened] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    bills: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    """What upstream billed: job → attempt → micro-dollars."""
+    unseen: set[str] = field(default_factory=set)
+    """Jobs of which a call to upstream may have ended unseen."""
+    stored: set[str] = field(default_factory=set)
+    """Keys in the bucket."""
+    told: list[tuple[str, str]] = field(default_factory=list)
+    """Jobs and statuses on the event bus."""
+    received: set[str] = field(default_factory=set)
+    """Jobs whose end a caller was told."""
+    handed: set[str] = field(default_factory=set)
+    """Jobs whose images were handed to another call."""
+    holders: dict[str, Actor] = field(default_factory=dict)
+    """Who took a job last."""
+    actors: list[Actor] = field(default_factory=list)
+    ends: dict[str, Job] = field(default_factory=dict)
+    """Closed jobs as they were first seen."""
+
+    def opened_as(self, job: str) -> Opened:
+        """Return how the job was opened."""
+        return next(one for one in self.opened if one.job.id == job)
+
+    def blind(self, job: str) -> bool:
+        """Whether a call for the job may have been billed without Easel knowing."""
+        return job in self.unseen or any(one.error and one.leased == job for one in self.actors)
+
+
+class World:
+    """Easel, the time, and what is known."""
+
+    def __init__(self, environ: dict[str, str], **changes: Any) -> None:
+        self.now = START
+        self.known = Known()
+        self.line = Line(self._heard)
+        settings = Settings.from_env(environ).model_copy(update={"event_bus": "bus", **changes})
+        easel = bootstrap.build(settings, clock=lambda: self.now, sleep=self._sleep)
+        worker = replace(
+            easel.lifecycle.worker,
+            notifier=replace(easel.lifecycle.worker.notifier, events=self),  # type: ignore[arg-type]  # one method of it
+            upstream=lambda: self,  # type: ignore[arg-type,return-value]  # one method of it
+            renew_seconds=1e6,
+        )
+        self.easel = replace(
+            easel,
+            lifecycle=replace(easel.lifecycle, worker=worker),
+            inline=replace(easel.inline, worker=replace(worker, gives_back=False)),
+        )
+        self.ledger = easel.lifecycle.ledger
+        assert easel.lifecycle.queue
+        for one in (self.ledger, easel.bucket, easel.lifecycle.queue):
+            self.line.connect(one.client)
+
+    def cleared(self) -> World:
+        """Return the same world as it was at first."""
+        for table in (self.ledger.jobs_table, self.ledger.ledger_table):
+            for row in self.rows(table):
+                key = {name: {"S": row[name]} for name in ("tenant", "sk")}
+                self.ledger.client.delete_item(TableName=table, Key=key)
+        self.now, self.known = START, Known()
+        self.line.written.clear()
+        return self
+
+    # Who acts.
+
+    def call(
+        self,
+        tenant: str,
+        request: Request,
+        identity: Identity,
+        *,
+        wait: float = 0,
+        inline: bool = False,
+        later: bool = False,
+        question: Question | None = None,
+    ) -> Actor:
+        """Let a caller open a job and wait so many seconds; or only take its id (``later``)."""
+        easel = replace(self.easel, lifecycle=self.easel.inline) if inline else self.easel
+        before = list(self.known.opened)
+
+        def act(actor: Actor) -> None:
+            until = self.now + wait
+            job = easel.lifecycle.open(
+                tenant, request, {}, identity, delivered=later, question=question
+            )
+            if identity.idempotency_key is None:
+                self._judge(actor, identity.retries, job, before)
+            if later or question:
+                return
+            job = easel.lifecycle.wait(job, until)
+            if not job.open:
+                deliver(easel, job)
+                self.known.received.add(job.id)
+                assert images(job) <= self.known.stored, "told of images that are not there"
+
+        return self._actor(act)
+
+    def work(self, tenant: str, job: str, seconds: float = 900) -> Actor:
+        """Let a worker get a message."""
+        worker = self.easel.lifecycle.worker
+        return self._actor(lambda _: worker.run(tenant, job, self.now + seconds))
+
+    def sweep(self) -> Actor:
+        """Let the sweep look."""
+        return self._actor(lambda _: self.easel.lifecycle.sweep())
+
+    def cancel(self, tenant: str, job: str) -> Actor:
+        """Let a caller cancel a job."""
+        return self._actor(lambda _: self.easel.lifecycle.cancel(tenant, job))
+
+    def _actor(self, act: Callable[[Actor], object]) -> Actor:
+        actor = Actor(act, foreseen=(EaselError, *LINE_ERRORS))
+        self.known.actors.append(actor)
+        return actor
+
+    def _judge(self, actor: Actor, retries: int | None, job: Job, before: list[Opened]) -> None:
+        """Check that the call is the right job, whatever others did meanwhile."""
+        known = self.known
+        if actor.opened == job.id:
+            assert not (retries and self._repeatable(job, before)), "a retry bought anew"
+        elif retries == 0:
+            assert job.status == "succeeded", "a new call joined"
+            assert job.id not in known.received | known.handed, "handed over twice"
+            known.handed.add(job.id)
+        elif retries is None and job.created_at > self.now - self.patience:
+            assert (job.finished_at or self.now) <= self.now - CALLED_SECONDS, "joined too early"
+
+    def _repeatable(self, new: Job, before: list[Opened]) -> list[Job]:
+        """Return the jobs that a retry should have met rather than open this one."""
+        jobs = {job.id: job for job, _ in self.jobs()}
+        pointer = self.known.opened_as(new.id).pointer
+        same = [jobs[one.job.id] for one in before if one.pointer == pointer]
+        since = new.created_at - self.easel.settings.retry_window_seconds
+        return [
+            job
+            for job in same
+            if job.tenant == new.tenant
+            and not job.worth_repeating()
+            and (job.open or job.created_at >= since)
+        ]
+
+    @property
+    def patience(self) -> float:
+        """How long a caller waits at most, in seconds."""
+        return self.easel.settings.integration_timeout_millis / 1000
+
+    # What Easel is surrounded by.
+
+    def _sleep(self, seconds: float) -> None:
+        fate("sleep")
+        self.now += seconds
+
+    def render(self, request: Request, inputs: Any, *, timeout: float) -> Rendered:
+        """Be upstream, which bills what it begins to answer."""
+        actor = Actor.current
+        assert actor
+        assert actor.leased
+        how = fate("call")
+        if how == "lost":
+            self.known.unseen.add(actor.leased)
+            raise UpstreamUnknown("The line was lost.")
+        if how == "cut":
+            raise UpstreamRefused("Blocked.", status=400, code="moderation_blocked")
+        if how in ("busy", "later"):
+            raise UpstreamBusy("Not now.", status=429, retry_after=90 if how == "later" else None)
+        bills = self.known.bills[actor.leased]
+        assert not actor.answered, "bought although the answer was there"
+        assert actor.attempt not in bills, "one attempt was bought twice"
+        bills[actor.attempt] = self.easel.catalogue.model(request.model).charge(_USAGE, None)
+        return self._answered(actor.leased, request, bills, actor.attempt)
+
+    def _answered(
+        self, job: str, request: Request, bills: dict[int, int], attempt: int
+    ) -> Rendered:
+        how = fate("answer")
+        if how in ("lost", "cut"):
+            self.known.unseen.add(job)
+        if how == "lost":
+            raise UpstreamUnknown("The line was lost.")
+        data, usage = (_NO_IMAGE if how == "cut" else _PICTURE), _USAGE
+        if how in ("busy", "later"):
+            bills[attempt], usage = request.ceiling(self.easel.catalogue), None
+        return Rendered(created=int(self.now), data=[Datum(b64_json=data)], usage=usage)
+
+    def finished(self, job: Job) -> bool:
+        """Be the event bus."""
+        how = fate("tell")
+        if how in ("go", "lost"):
+            self.known.told.append((job.id, job.status))
+        return how == "go"
+
+    def _heard(
+        self, actor: Actor, operation: str, request: AWSPreparedRequest, answer: bytes
+    ) -> None:
+        if operation == "PutObject":
+            self.known.stored.add(urlsplit(request.url).path[1:])
+            return
+        body = json.loads(request.body) if operation in _HEARD else {}
+        if operation == "SendMessage":
+            message = json.loads(body["MessageBody"])
+            self.known.messages.append((message["tenant"], message["job"]))
+        elif ":owner" in body.get("ExpressionAttributeValues", ()):
+            self._leased(actor, of_item(plain(json.loads(answer)["Attributes"])))
+        elif operation == "TransactWriteItems":
+            puts = [one["Put"]["Item"] for one in body["TransactItems"] if "Put" in one]
+            self._wrote(actor, of_item(plain(puts[0])), puts[-1]["sk"]["S"])
+
+    def _leased(self, actor: Actor, job: Job) -> None:
+        before = self.known.holders.get(job.id)
+        if before and before is not actor and before.at:
+            self.known.unseen.add(job.id)
+        self.known.holders[job.id], actor.leased = actor, job.id
+        actor.answered = bool(job.pending) and f"{job.prefix}answer.json" in self.known.stored
+
+    def _wrote(self, actor: Actor, job: Job, last: str) -> None:
+        actor.attempt = job.attempts[-1].number if job.attempts else 0
+        if last.startswith(("same#", "key#")):
+            actor.opened = job.id
+            self.known.opened.append(Opened(job, last))
+
+    # What there is.
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return all of a table; it is no step of anybody."""
+        acting, Actor.current = Actor.current, None
+        items = self.ledger.client.scan(TableName=table)["Items"]
+        Actor.current = acting
+        return [plain(item) for item in items]
+
+    def jobs(self) -> list[tuple[Job, dict[str, Any]]]:
+        """Return every job, with its row."""
+        rows = [row for row in self.rows(self.ledger.jobs_table) if row["sk"].startswith("job#")]
+        return [(of_item(row), row) for row in rows]
+
+
+_HEARD = ("SendMessage", "UpdateItem", "TransactWriteItems")
+
+
+def images(job: Job) -> set[str]:
+    """Return the keys of what the job made."""
+    return {image.key for image in job.answer.images} if job.answer else set()
+
+
+def asked(number: int) -> Request:
+    """Return one of a few requests."""
+    return request(prompt=f"cat number {number}")
+
+
+def put(tenant: str, version: int) -> Question:
+    """Return a version of the tenant's one question in the inbox."""
+    return Question(f"inbox/{tenant}/cat.png", f"e{version}", None, f"{version:X}".zfill(64), 0)

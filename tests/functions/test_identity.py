@@ -1,0 +1,120 @@
+"""Whose job it is: pictures that nobody received, and equal callers that all come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+from easel import bootstrap
+from easel.bootstrap import Easel
+from easel.doors import jobs as door
+from easel.doors.https import Call
+from easel.identity import CALLED_SECONDS, MOST_SEEN, Identity
+from easel.jobs import Job
+from tests.functions.conftest import Context, Deployed
+from tests.functions.test_faults_ledger import fail
+from tests.functions.test_worker import balanced, opened
+
+NEW, RETRIED = Identity(retries=0), Identity(retries=1)
+
+
+@pytest.fixture
+def easel(deployed: Deployed) -> Easel:
+    deployed.tenant()
+    return bootstrap.build()
+
+
+def later(easel: Easel, seconds: float) -> Callable[[Job, Identity], Job]:
+    """Return what opens the request of a job again, so many seconds from now."""
+    lifecycle = replace(easel.lifecycle, clock=lambda: easel.clock() + seconds)
+    return lambda job, identity: lifecycle.open("demo", job.request, {}, identity)
+
+
+def made(easel: Easel, job: Job) -> Job:
+    done = easel.lifecycle.worker.run("demo", job.id, easel.clock() + 900)
+    assert done
+    return done
+
+
+def test_pictures_that_nobody_received_are_handed_over_once(
+    deployed: Deployed, easel: Easel
+) -> None:
+    job = made(easel, opened(easel))
+    again = later(easel, CALLED_SECONDS + 1)
+    assert again(job, NEW).id == job.id
+    another = again(job, NEW)
+    assert another.id != job.id
+    assert balanced(deployed)["held"] == another.hold
+
+
+def test_one_of_two_who_ask_at_once_is_handed_the_pictures(
+    deployed: Deployed, easel: Easel
+) -> None:
+    job = made(easel, opened(easel))
+    again = later(easel, CALLED_SECONDS + 1)
+    with ThreadPoolExecutor(4) as pool:
+        met = [one.id for one in pool.map(lambda _: again(job, NEW), range(4))]
+    assert met.count(job.id) == 1
+    assert len(set(met)) == 4
+
+
+def test_who_is_answered_has_received_it(deployed: Deployed, easel: Easel) -> None:
+    deployed.set(WORK_QUEUE_URL="")
+    answer = deployed.handler("generate")(deployed.event("generate", "https"), Context())
+    [job] = [row for sk, row in deployed.rows("JOBS_TABLE").items() if sk.startswith("job#")]
+    assert answer["statusCode"] == 200
+    assert job["delivered"] is True
+
+
+def test_who_looks_at_a_finished_job_has_received_it(deployed: Deployed, easel: Easel) -> None:
+    job, show = opened(easel), deployed.handler("jobs")
+    event = deployed.event("jobs", "https", pathParameters={"id": job.id})
+    show(event, Context())
+    assert not easel.lifecycle.find("demo", job.id).delivered
+    made(easel, job)
+    assert json.loads(show(event, Context())["body"])["data"]
+    assert easel.lifecycle.find("demo", job.id).delivered
+
+
+def test_who_takes_the_jobs_id_will_come_for_it(deployed: Deployed, easel: Easel) -> None:
+    event = deployed.event("generate", "https")
+    event["headers"]["prefer"] = "respond-async"
+    event["requestContext"]["requestTimeEpoch"] = int(easel.clock() * 1000)
+    accepted = deployed.handler("generate")(event, Context())
+    assert accepted["statusCode"] == 202
+    job = made(easel, easel.lifecycle.find("demo", json.loads(accepted["body"])["id"]))
+    assert later(easel, CALLED_SECONDS + 1)(job, NEW).id != job.id
+
+
+def test_a_picture_is_the_callers_even_if_that_cannot_be_noted(
+    deployed: Deployed, easel: Easel
+) -> None:
+    job, call = made(easel, opened(easel)), deployed.event("jobs", "https")
+    fail(easel.lifecycle.ledger.client, "UpdateItem", "ThrottlingException")
+    call["pathParameters"] = {"id": job.id}
+    reply = door.show(easel, Call(APIGatewayProxyEvent(call)))
+    assert reply.body["data"]  # type: ignore[index]  # it is no text
+    assert not easel.lifecycle.find("demo", job.id).delivered
+
+
+def test_equal_callers_that_all_come_back_get_a_job_each(deployed: Deployed, easel: Easel) -> None:
+    jobs = [opened(easel) for _ in range(4)]
+    made(easel, jobs[2])
+    again = later(easel, 30)
+    for count in 1, 2:
+        retried = Identity(retries=count)
+        with ThreadPoolExecutor(4) as pool:
+            met = list(pool.map(lambda _, one=retried: again(jobs[0], one).id, jobs))
+        assert sorted(met) == [one.id for one in jobs]
+
+
+def test_a_request_remembers_so_many_jobs_and_no_more(deployed: Deployed, easel: Easel) -> None:
+    jobs = [opened(easel) for _ in range(MOST_SEEN + 3)]
+    [pointer] = [row for sk, row in deployed.rows("JOBS_TABLE").items() if sk.startswith("same#")]
+    assert [one for one, _ in json.loads(pointer["seen"])] == [one.id for one in jobs[3:]]
+    assert later(easel, 1)(jobs[0], RETRIED).id == jobs[3].id

@@ -20,7 +20,9 @@ def test_an_events_key_is_decoded_once() -> None:
 
 
 def test_a_sequencer_compares_as_a_number() -> None:
-    assert told(sequencer="ff").sequencer > told(sequencer="0C").sequencer > told().sequencer
+    rising = [told(sequencer=each).sequencer for each in ("0", "0C", "ff", "100", "FFFF")]
+    assert rising == sorted(rising)
+    assert told().sequencer == rising[0]
     assert int(told(sequencer="0C0F6F405D6ED209E1").sequencer, 16) == 0x0C0F6F405D6ED209E1
 
 

@@ -119,7 +119,10 @@ def test_a_stream_is_stored(bucket: Bucket) -> None:
 
 def test_a_copy_keeps_bytes_and_type(bucket: Bucket) -> None:
     bucket.put("images/demo/a b+c.png", b"x", "image/png")
-    bucket.copy("images/demo/a b+c.png", "outbox/demo/ä.png")
+    etag = bucket.copy("images/demo/a b+c.png", "outbox/demo/ä.png")
+    found = bucket.find("outbox/demo/ä.png", first=1)
+    assert found
+    assert found.etag == etag
     assert bucket.get("outbox/demo/ä.png") == b"x"
     assert content_type(bucket, "outbox/demo/ä.png") == "image/png"
 
@@ -128,3 +131,18 @@ def test_a_url_lives_as_long_as_said(bucket: Bucket) -> None:
     url = urlsplit(bucket.url("images/demo/a b.png", 600))
     assert url.path == "/images/demo/a%20b.png"
     assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
+
+
+def test_a_copy_leaves_tags_behind(bucket: Bucket) -> None:
+    bucket.client.put_object(Bucket=bucket.name, Key="tagged", Body=b"x", Tagging="a=b")
+    bucket.copy("tagged", "untagged")
+    tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key="untagged")["TagSet"]
+    assert tags == []
+
+
+def test_a_versions_content_is_its_id(bucket: Bucket) -> None:
+    made = bucket.client.put_object(Bucket=bucket.name, Key="told", Body=b"x")
+    found = bucket.find("told")
+    assert found
+    assert found.content == made["VersionId"]
+    assert found._replace(version=None).content == made["ETag"].strip('"')

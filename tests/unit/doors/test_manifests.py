@@ -151,7 +151,7 @@ def test_a_picture_may_be_taken_away_once_it_is_used(easel: Easel, folder: str) 
     [job] = jobs(easel, f"{folder}one.json")
     assert easel.bucket.get(job.request.images[0].key) == picture()
     assert document(easel, f"{folder}one.json") is None
-    assert not waits(easel, f"{folder}a.png")
+    assert not [name for name in ("one.json", "a.png") if waits(easel, folder + name)]
 
 
 def test_a_manifest_told_of_again_is_the_same_job_whatever_became_of_its_pictures(
@@ -163,6 +163,26 @@ def test_a_manifest_told_of_again_is_the_same_job_whatever_became_of_its_picture
     put(easel, f"{folder}a.png", picture(32, 32))
     tell(easel, asked)
     assert len(jobs(easel, f"{folder}one.json")) == 1
+    assert document(easel, f"{folder}one.json") is None
+
+
+def test_told_of_twice_at_once_it_is_one_job_though_a_picture_has_changed(
+    easel: Easel, folder: str
+) -> None:
+    put(easel, f"{folder}a.png")
+    asked = put(easel, f"{folder}one.json", manifest())
+    slower = bootstrap.build(easel.settings)
+    copies = count()
+
+    def meanwhile(**_: Any) -> None:
+        if next(copies) == 0:
+            put(easel, f"{folder}a.png", picture(32, 32))
+            assert tell(easel, asked) == ALL_WELL
+
+    slower.bucket.client.meta.events.register("before-parameter-build.s3.CopyObject", meanwhile)
+    assert tell(slower, asked) == ALL_WELL
+    [job] = jobs(easel, f"{folder}one.json")
+    assert job.request.images[0].width == 32
     assert document(easel, f"{folder}one.json") is None
 
 

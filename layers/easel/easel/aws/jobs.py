@@ -32,7 +32,7 @@ class Pointer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Reads the jobs table, and notes in it who was told. ``sleep`` is what a conflict waits with."""
+    """Reads the jobs table, notes who was told. ``sleep`` is what a conflict waits with."""
 
     client: DynamoDBClient
     jobs_table: str

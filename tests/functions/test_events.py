@@ -8,9 +8,11 @@ from typing import Any
 import boto3
 import pytest
 
+from easel.tenants import Tenant
 from local.template import ROOT
 from tests.functions.conftest import Context, Deployed
 from tests.functions.test_edit import picture
+from tests.unit.examples import DEMO
 
 EVENTS = sorted((ROOT / "events").glob("*/*.json"))
 
@@ -41,7 +43,7 @@ def made(answer: dict[str, Any], deployed: Deployed) -> bool:
 
 EXPECTED = {
     "authorizer/https": lambda answer, _: (
-        answer["context"] == {"tenant": '{"name":"demo","response_format":null}'}
+        Tenant.model_validate_json(answer["context"]["tenant"]) == DEMO
     ),
     "edit/direct": made,
     "edit/https": made,

@@ -21,6 +21,7 @@ from tests.functions.conftest import Context, Deployed
 from tests.functions.test_edit import drop, picture
 from tests.functions.test_https import call, follow, work
 from tests.functions.test_worker import balanced, opened, overdue
+from tests.unit.examples import DEMO
 
 BLIND, NEW, RETRIED = Identity(), Identity(retries=0), Identity(retries=1)
 
@@ -225,7 +226,7 @@ def test_what_a_worker_paid_in_between_is_not_forgotten(deployed: Deployed, ease
 
 def test_a_caller_that_joined_before_keeps_the_job(deployed: Deployed, easel: Easel) -> None:
     job = opened(easel)
-    assert easel.lifecycle.open("demo", job.request, {}, BLIND) == job
+    assert easel.lifecycle.open(DEMO, job.request, {}, BLIND) == job
     assert "nobody else" in conflict(easel, job)
     work(deployed, Context())
     assert easel.lifecycle.find("demo", job.id).status == "succeeded"
@@ -239,7 +240,7 @@ def test_a_caller_that_joins_while_it_is_cancelled_keeps_it(
     meanwhile(
         easel,
         "TransactWriteItems",
-        lambda: joined.append(other.lifecycle.open("demo", job.request, {}, BLIND)),
+        lambda: joined.append(other.lifecycle.open(DEMO, job.request, {}, BLIND)),
     )
     conflict(easel, job)
     assert joined == [job]
@@ -249,10 +250,10 @@ def test_a_caller_that_joins_while_it_is_cancelled_keeps_it(
 def test_a_job_cancelled_while_it_is_joined_is_not_joined(deployed: Deployed, easel: Easel) -> None:
     job, other = opened(easel), bootstrap.build()
     meanwhile(easel, "UpdateItem", lambda: other.lifecycle.cancel("demo", job.id))
-    own = easel.lifecycle.open("demo", job.request, {}, BLIND)
+    own = easel.lifecycle.open(DEMO, job.request, {}, BLIND)
     assert own.id != job.id
     assert balanced(deployed) == {"charges": 0, "held": own.hold}
-    assert easel.lifecycle.open("demo", job.request, {}, BLIND) == own
+    assert easel.lifecycle.open(DEMO, job.request, {}, BLIND) == own
 
 
 def test_a_job_that_ends_while_it_is_joined_is_handed_over(
@@ -260,7 +261,7 @@ def test_a_job_that_ends_while_it_is_joined_is_handed_over(
 ) -> None:
     job, worker = opened(easel), bootstrap.build().lifecycle.worker
     meanwhile(easel, "UpdateItem", lambda: worker.run("demo", job.id, time.time() + 900))
-    done = easel.lifecycle.open("demo", job.request, {}, BLIND)
+    done = easel.lifecycle.open(DEMO, job.request, {}, BLIND)
     assert (done.id, done.status) == (job.id, "succeeded")
     assert len(deployed.standin.calls()) == 1
 
@@ -273,8 +274,8 @@ def test_the_same_caller_does_not_join(
     deployed: Deployed, easel: Easel, first: Identity, again: Identity
 ) -> None:
     request = opened(easel, "another").request.model_copy(update={"prompt": "a cat"})
-    job = easel.lifecycle.open("demo", request, {}, first)
-    assert easel.lifecycle.open("demo", request, {}, again) == job
+    job = easel.lifecycle.open(DEMO, request, {}, first)
+    assert easel.lifecycle.open(DEMO, request, {}, again) == job
     assert easel.lifecycle.cancel("demo", job.id).status == "cancelled"
 
 
@@ -306,7 +307,7 @@ def test_who_asks_again_after_a_cancel_gets_a_new_job(
 ) -> None:
     job = opened(easel)
     easel.lifecycle.cancel("demo", job.id)
-    again = easel.lifecycle.open("demo", job.request, {}, identity)
+    again = easel.lifecycle.open(DEMO, job.request, {}, identity)
     assert again.id != job.id
     work(deployed, Context())
     assert easel.lifecycle.find("demo", again.id).status == "succeeded"

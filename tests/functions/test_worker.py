@@ -15,17 +15,18 @@ from easel.identity import Identity
 from easel.inputs import Inputs
 from easel.jobs import Answer, Job, LeaseLost
 from tests.functions.conftest import Context, Deployed
+from tests.unit.examples import DEMO
 
 
 def opened(easel: Easel, prompt: str = "a cat", **fields: Any) -> Job:
     asked = easel.reader.read(
         "generate",
-        tenancy(easel, "demo"),
+        tenancy(easel, DEMO),
         {"prompt": prompt, **fields},
         Inputs(),
         today=easel.lifecycle.today(),
     )
-    return easel.lifecycle.open("demo", asked.request, asked.uploads, Identity())
+    return easel.lifecycle.open(DEMO, asked.request, asked.uploads, Identity())
 
 
 def abandoned(easel: Easel, job: Job, seconds_ago: int = 61) -> Job:

@@ -91,6 +91,15 @@ class Running:
         tenants.add_key(name, key, time.time())
         return name, key
 
+    def budget(self, tenant: str, micro_dollars: int) -> None:
+        """Give a tenant a budget of a month; a key that was used before knows it in a minute."""
+        self.aws("dynamodb").update_item(
+            TableName=self.names["TenantsTable"],
+            Key={"id": {"S": f"tenant#{tenant}"}},
+            UpdateExpression="SET month_budget = :budget",
+            ExpressionAttributeValues={":budget": {"N": str(micro_dollars)}},
+        )
+
     def rows(self, table: str, prefix: str = "", tenant: str | None = None) -> list[Item]:
         """Return a tenant's items of the JobsTable or the LedgerTable whose keys begin so."""
         condition, values = "tenant = :tenant", {":tenant": {"S": tenant or self.tenant}}

@@ -48,7 +48,7 @@ MAY = {
     },
     "Worker": {
         *("receive", "tell"),
-        *("get jobs", "put jobs", "update jobs", "put ledger", "update ledger"),
+        *("get jobs", "put jobs", "update jobs", "get ledger", "put ledger", "update ledger"),
         *("read inputs", "read images", "write images", "write outbox", "list", "read secret"),
     },
     "Sweep": {
@@ -59,7 +59,7 @@ MAY = {
 }
 MAY["Generate"] = MAY["Variation"] = {
     *("get tenants", "get jobs", "put jobs", "update jobs", "tell"),
-    *("put ledger", "update ledger", "read secret", "list", "send"),
+    *("get ledger", "put ledger", "update ledger", "read secret", "list", "send"),
     *(f"{verb} {where}" for verb in ("read", "write") for where in ("inputs", "images", "answers")),
 }
 MAY["Edit"] = MAY["Generate"] | {

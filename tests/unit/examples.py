@@ -10,9 +10,12 @@ from PIL import Image as Picture
 from easel.inputs import Image
 from easel.jobs import Answer, Job
 from easel.requests import Request
+from easel.tenants import Tenant
 
 NOW = 1_795_350_896
 """2026-11-22 12:34:56 UTC, as the events have it."""
+
+DEMO = Tenant(name="demo")
 
 
 def picture(width: int = 64, height: int = 64, mode: str = "RGB", kind: str = "png") -> bytes:

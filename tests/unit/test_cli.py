@@ -548,7 +548,8 @@ class Desolate:
 
     def committed(self) -> int:
         found = boto3.resource("dynamodb").Table(self.outputs["LedgerTableName"]).scan()["Items"]
-        return sum(int(row.get("committed", 0)) for row in found)
+        months = [row for row in found if row["sk"].startswith("month#")]
+        return sum(int(row["committed"]) for row in months)
 
 
 @pytest.fixture

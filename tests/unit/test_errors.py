@@ -16,6 +16,7 @@ TREE = {
     "Conflict": (409, "invalid_request_error", "conflict", False),
     "Gone": (410, "invalid_request_error", "job_expired", False),
     "RequestTooLarge": (413, "invalid_request_error", "request_too_large", False),
+    "BudgetExceeded": (429, "insufficient_quota", "budget_exceeded", False),
     "Overloaded": (503, "service_unavailable_error", "upstream_overloaded", True),
     "UpstreamRefused": (502, "server_error", "upstream_error", False),
     "UpstreamBusy": (503, "service_unavailable_error", "upstream_overloaded", True),

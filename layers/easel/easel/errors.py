@@ -8,6 +8,7 @@
     ├── Conflict                    409  idempotency_key_reused, job_cancelled, job_not_cancellable
     ├── Gone                        410  job_expired, input_expired
     ├── RequestTooLarge             413  request_too_large
+    ├── BudgetExceeded              429  budget_exceeded; nothing was held
     ├── Overloaded                  503  upstream_overloaded; nothing was bought, come back later
     └── UpstreamFailure                  a call to upstream that brought no picture
         ├── UpstreamRefused              its own status, code, param and message; surely not billed
@@ -154,6 +155,15 @@ class RequestTooLarge(EaselError):
     status = 413
     type = "invalid_request_error"
     code = "request_too_large"
+    retry = False
+
+
+class BudgetExceeded(EaselError):
+    """What the call may cost does not fit into what is left of the tenant's budget."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "budget_exceeded"
     retry = False
 
 

@@ -84,6 +84,9 @@ class Job(BaseModel):
     month: str
     day: str
     created_at: int
+    month_budget: int | None = None
+    """What the tenant could commit in the month, and in the day, when the job was opened."""
+    day_budget: int | None = None
     due_at: int
     """When the sweep should look: a lease's end, or when a queued job is next to be run."""
     status: Status = "queued"
@@ -116,6 +119,8 @@ class Job(BaseModel):
         *,
         hold: int,
         now: float,
+        month_budget: int | None = None,
+        day_budget: int | None = None,
         keyed: bool = False,
         delivered: bool = False,
         question: Question | None = None,
@@ -131,6 +136,8 @@ class Job(BaseModel):
             day=day(now),
             created_at=int(now),
             due_at=int(now) + FIRST_LOOK_SECONDS,
+            month_budget=month_budget,
+            day_budget=day_budget,
             keyed=keyed,
             delivered=delivered,
             reply_to=question.reply_to if question else None,
@@ -138,6 +145,12 @@ class Job(BaseModel):
             sequencer=question.sequencer if question else None,
             untold=untold,
         )
+
+    @property
+    def periods(self) -> tuple[tuple[str, int | None], ...]:
+        """The ledger's items that the job's money is in, each with its budget."""
+        month, day = f"month#{self.month}", f"day#{self.day}"
+        return ((month, self.month_budget), (day, self.day_budget))
 
     @property
     def open(self) -> bool:

@@ -32,7 +32,7 @@ from easel.images import CONTENT_TYPES
 from easel.jobs import Job, LeaseLost
 from easel.questions import WAITING, Question
 from easel.requests import Request
-from easel.tenants import digest
+from easel.tenants import Tenant, digest
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
@@ -70,7 +70,7 @@ class Lifecycle:
 
     def open(
         self,
-        tenant: str,
+        tenant: Tenant,
         request: Request,
         uploads: Mapping[str, bytes],
         identity: Identity,
@@ -81,25 +81,27 @@ class Lifecycle:
         """Return the call's job: a new one with its ceiling held, or the one it repeats.
 
         ``delivered``: the caller is given the job's id, and will come for its images. Raises
-        Conflict where an idempotency key comes back with another request.
+        Conflict where an idempotency key comes back with another request, or BudgetExceeded.
         """
         pointer = _pointer(request, identity)
         hold = request.ceiling(self.catalogue)
         for upload, data in uploads.items():
             self.bucket.put(upload, data, CONTENT_TYPES[request.kind_of(upload)])
         while True:
-            before = self._pointed(tenant, pointer, request)
-            known = self._known(tenant, before)
+            before = self._pointed(tenant.name, pointer, request)
+            known = self._known(tenant.name, before)
             met = self._met(known, identity)
             if met and before:
                 if job := self._claimed(met, pointer, before):
                     return job
                 continue
             job = Job.new(
-                tenant,
+                tenant.name,
                 request,
                 hold=hold,
                 now=self.clock(),
+                month_budget=tenant.month_budget,
+                day_budget=tenant.day_budget,
                 keyed=identity.idempotency_key is not None,
                 delivered=delivered,
                 question=question,

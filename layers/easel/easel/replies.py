@@ -249,8 +249,9 @@ ERRORS: Mapping[int, Sequence[str]] = {
     410: ("The images, or the input, are past their retention.", "job_expired", "input_expired"),
     413: ("More than 6 MB, files counted in base64.", "request_too_large"),
     429: (
-        "Too many calls just now, or no money left upstream.",
+        "Too many calls just now, or no money left: in the tenant's budget, or upstream.",
         "rate_limit_exceeded",
+        "budget_exceeded",
         "insufficient_quota",
     ),
     500: ("Something went wrong in Easel; tell the operator the `x-request-id`.", "server_error"),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from easel.errors import InvalidRequest
+from easel.errors import BudgetExceeded, InvalidRequest
 
 ResponseFormat = Literal["url", "b64_json"]
+Quality = Literal["low", "medium", "high"]
 
 DIRECT = "direct"
 """Who pays for a direct invocation that names no tenant; AWS has authorised its caller."""
@@ -21,11 +23,21 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Tenant(BaseModel):
-    """Who pays."""
+    """Who pays, and what it may. Money is micro-dollars; None is no limit, or the deployment's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
+    suspended: bool = False
+    """Whether its keys and its inbox are refused."""
+    month_budget: int | None = Field(default=None, ge=0)
+    """What it may commit in a month of UTC: charges, and the holds of open jobs."""
+    day_budget: int | None = Field(default=None, ge=0)
+    models: tuple[str, ...] = ()
+    """The only models it may use; none named: all."""
+    default_model: str | None = None
+    """The model of its requests that name none."""
+    default_quality: Quality | None = None
     response_format: ResponseFormat | None = None
     """What its calls get that ask for neither; None: both. For programs that fetch a ``url`` with
     their own Authorization header, which S3 refuses."""
@@ -50,6 +62,31 @@ def new_key() -> str:
 def digest(key: str) -> str:
     """Return what is stored of a key: its SHA-256 in hex (a random key needs no salt)."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def exceeded(period: str, budget: int, committed: int, spent: int, hold: int) -> BudgetExceeded:
+    """Return the error of a call whose ceiling does not fit a period's budget; micro-dollars."""
+    left = usd(max(0, budget - committed))
+    return BudgetExceeded(
+        f"The budget of {period} is {usd(budget)} USD: {usd(spent)} spent, "
+        f"{usd(committed - spent)} held, {left} left. This call may cost {usd(hold)}. "
+        f"It resets at {resets_at(period):%Y-%m-%dT%H:%MZ}. Ask for less (quality, size, n), "
+        "or the operator for more."
+    )
+
+
+def usd(micro_dollars: int) -> str:
+    """Return dollars as text, to the last micro-dollar."""
+    return f"{Decimal(micro_dollars).scaleb(-6).normalize():f}"
+
+
+def resets_at(period: str) -> datetime:
+    """Return when a month or a day, as below, is over."""
+    days = period.count("-") == 2
+    begins = datetime.strptime(period, "%Y-%m-%d" if days else "%Y-%m").replace(tzinfo=UTC)
+    if days:
+        return begins + timedelta(days=1)
+    return begins.replace(year=begins.year + begins.month // 12, month=begins.month % 12 + 1)
 
 
 def month(at: float) -> str:

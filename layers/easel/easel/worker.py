@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from easel import images, telemetry
 from easel.errors import (
+    BudgetExceeded,
     EaselError,
     Gone,
     InvalidRequest,
@@ -158,10 +159,10 @@ class Worker:
             return self._too_late(job)
         try:
             inputs = sources.opened()
-        except (Gone, InvalidRequest) as bad:
-            return self._fail(job, bad)
-        upstream = self.upstream()
-        job = self._begin(job)
+            upstream = self.upstream()
+            job = self._begin(job)
+        except (Gone, InvalidRequest, BudgetExceeded) as refused:
+            return self._fail(job, refused)
         try:
             answer = self._kept(job, self._rendered(job, upstream, inputs, until))
         except UpstreamBusy as busy:

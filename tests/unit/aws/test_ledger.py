@@ -249,7 +249,7 @@ def test_without_the_lease_nothing_is_written(
     with pytest.raises(LeaseLost):
         write(ledger, held, lease)
     assert ledger.job(tenant, held.id) == held
-    assert rows(ledger, tenant).keys() == {"month#2026-11"}
+    assert rows(ledger, tenant).keys() == {"month#2026-11", "day#2026-11-22"}
     assert month(ledger, tenant) == {"committed": 700}
 
 

@@ -12,6 +12,7 @@ from easel.doors.references import tenancy
 from easel.errors import EaselError
 from easel.inputs import Image
 from easel.settings import Settings
+from easel.tenants import Tenant
 from tests.unit.examples import picture
 
 PNG = picture()
@@ -29,7 +30,7 @@ def uploaded(easel: Easel, data: bytes, tenant: str = "demo") -> str:
 
 
 def located(easel: Easel, file_id: str, tenant: str = "demo") -> Image:
-    return tenancy(easel, tenant).locate(file_id, "images")
+    return tenancy(easel, Tenant(name=tenant)).locate(file_id, "images")
 
 
 def refused(easel: Easel, file_id: str, tenant: str = "demo") -> tuple[int, str, str | None]:
@@ -44,7 +45,7 @@ def test_an_upload_is_known_by_its_beginning(easel: Easel) -> None:
     assert (image.key, image.kind, image.bytes) == (f"inputs/demo/{file_id}", "png", len(PNG))
     assert image.etag
     assert image.sha256 is None
-    assert tenancy(easel, "demo").read(image) == PNG
+    assert tenancy(easel, Tenant(name="demo")).read(image) == PNG
 
 
 def test_an_upload_is_its_tenants_alone(easel: Easel) -> None:

@@ -22,6 +22,7 @@ Ledger table, key (``tenant``, ``sk``), no TTL; all money in micro-dollars:
 | sk | attributes |
 |---|---|
 | ``month#{2026-11}`` | committed (charges and the holds of open jobs), spent (charges) |
+| ``day#{2026-11-22}`` | the same |
 | ``charge#{job}#{attempt}`` | amount, estimated, month, day, model, operation, at |
 | ``count#{day}#{model}#{operation}`` | jobs, images, spent, each job at its (last) end |
 
@@ -37,8 +38,10 @@ from typing import Any
 from easel.aws.items import plain, values
 from easel.aws.jobs import Jobs, Pointer, of_item, to_item, to_text, unmoved_since
 from easel.aws.transactions import Write, absent, add, put, transact
+from easel.errors import BudgetExceeded
 from easel.identity import Seen
 from easel.jobs import LEASE_SECONDS, Attempt, Job, LeaseLost
+from easel.tenants import exceeded
 
 _DAY_SECONDS = 86_400
 
@@ -53,7 +56,7 @@ class Ledger(Jobs):
         """Claim the job and hold its ceiling, in one transaction.
 
         The pointer, which was ``before``, is to say ``seen``. False: it has moved meanwhile, and
-        identity must be decided again.
+        identity must be decided again. Raises BudgetExceeded.
         """
         claim = {
             "tenant": job.tenant,
@@ -64,20 +67,16 @@ class Ledger(Jobs):
         }
         free = "attribute_not_exists(tenant)"
         unmoved = unmoved_since(before) if before else {}
-        failed = transact(
-            self.client,
-            [
-                put(self.jobs_table, to_item(job) | values({"open": "open"}), free),
-                put(
-                    self.jobs_table,
-                    values(claim),
-                    f"{free} OR seen = :seen" if before else free,
-                    **unmoved,
-                ),
-                # Budgets are tested here: refused where committed would pass the budget.
-                self._add(job.tenant, f"month#{job.month}", committed=job.hold),
-            ],
-            self.sleep,
+        failed = self._held(
+            job,
+            job.hold,
+            put(self.jobs_table, to_item(job) | values({"open": "open"}), free),
+            put(
+                self.jobs_table,
+                values(claim),
+                f"{free} OR seen = :seen" if before else free,
+                **unmoved,
+            ),
         )
         # Our own job already there: an earlier try worked, and only its answer was lost.
         return not failed or 0 in failed
@@ -131,14 +130,13 @@ class Ledger(Jobs):
         return job
 
     def begin(self, job: Job, hold: int) -> Job:
-        """Write the leased job with a further attempt, its price held. Raises LeaseLost."""
+        """Write the leased job with a further attempt, its price held.
+
+        Raises LeaseLost, or BudgetExceeded.
+        """
         job = job.model_copy(update={"hold": job.hold + hold})
-        self._conditionally(
-            [
-                self._rewrite(job, job.lease),
-                self._add(job.tenant, f"month#{job.month}", committed=hold),
-            ]
-        )
+        if self._held(job, hold, self._rewrite(job, job.lease)):
+            raise LeaseLost
         return job
 
     def close(self, job: Job, lease: str | None) -> Job:
@@ -178,23 +176,18 @@ class Ledger(Jobs):
     def reopen(self, before: Job, after: Job) -> None:
         """Let the unbilled job be open again, its new hold taken, its first end not counted.
 
-        Raises LeaseLost where it is no longer as it was read ``before``.
+        Raises LeaseLost where it is no longer as it was read ``before``, or BudgetExceeded.
         """
         item = to_item(before)
         read = {f":{name}": item[name] for name in ("status", "finished_at", "attempts")}
-        self._conditionally(
-            [
-                self._replace(
-                    after,
-                    "#status = :status AND finished_at = :finished_at AND attempts = :attempts",
-                    ExpressionAttributeNames={"#status": "status"},
-                    ExpressionAttributeValues=read,
-                ),
-                # Budgets are tested here, as at open.
-                self._add(after.tenant, f"month#{after.month}", committed=after.hold),
-                self._count(before, jobs=-1),
-            ]
+        replaced = self._replace(
+            after,
+            "#status = :status AND finished_at = :finished_at AND attempts = :attempts",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=read,
         )
+        if self._held(after, after.hold, replaced, self._count(before, jobs=-1)):
+            raise LeaseLost
 
     def _rewrite(self, job: Job, lease: str | None) -> Write:
         """Replace the open job's item, if the lease is still this one."""
@@ -218,9 +211,9 @@ class Ledger(Jobs):
     def _settlement(self, job: Job) -> list[Write]:
         """Return what the closed job does to the books."""
         made = len(job.answer.images) if job.answer else 0
-        month = {"committed": job.charge - job.hold, "spent": job.charge}
+        moved = {"committed": job.charge - job.hold, "spent": job.charge}
         return [
-            self._add(job.tenant, f"month#{job.month}", **month),
+            *(self._add(job.tenant, period, **moved) for period, _ in job.periods),
             self._count(job, jobs=1, images=made, spent=job.charge),
             *(self._charge(job, attempt) for attempt in job.attempts),
         ]
@@ -245,6 +238,40 @@ class Ledger(Jobs):
 
     def _add(self, tenant: str, sk: str, **amounts: int) -> Write:
         return add(self.ledger_table, {"tenant": tenant, "sk": sk}, amounts)
+
+    def _held(self, job: Job, hold: int, *writes: Write) -> set[int]:
+        """Write all, and hold so much; return the indices of the writes whose condition failed.
+
+        Raises BudgetExceeded where only that is in the way.
+        """
+        for period, budget in job.periods:
+            if budget is not None and hold > budget:  # the condition holds where nothing is yet
+                raise self._exceeded(job, period, budget, hold)
+        holds = [
+            add(
+                self.ledger_table,
+                {"tenant": job.tenant, "sk": period},
+                {"committed": hold},
+                most=None if budget is None else ("committed", budget - hold),
+            )
+            for period, budget in job.periods
+        ]
+        failed = transact(self.client, [*writes, *holds], self.sleep)
+        ours = {index for index in failed if index < len(writes)}
+        if failed and not ours:
+            period, budget = job.periods[min(failed) - len(writes)]
+            raise self._exceeded(job, period, budget or 0, hold)
+        return ours
+
+    def _exceeded(self, job: Job, period: str, budget: int, hold: int) -> BudgetExceeded:
+        got = self.client.get_item(
+            TableName=self.ledger_table,
+            Key=values({"tenant": job.tenant, "sk": period}),
+            ConsistentRead=True,
+        )
+        item = plain(got.get("Item", {}))
+        committed, spent = int(item.get("committed", 0)), int(item.get("spent", 0))
+        return exceeded(period.partition("#")[2], budget, committed, spent, hold)
 
     def _conditionally(self, writes: list[Write]) -> None:
         if transact(self.client, writes, self.sleep):

@@ -35,17 +35,25 @@ def put(table: str, item: dict[str, Any], condition: str, **expressions: Any) ->
     }
 
 
-def add(table: str, key: dict[str, Any], amounts: dict[str, int]) -> Write:
-    """Return a write that adds to an item's numbers, all zero where there is none."""
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": values(key),
-            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in amounts),
-            "ExpressionAttributeNames": {f"#{name}": name for name in amounts},
-            "ExpressionAttributeValues": values({f":{name}": n for name, n in amounts.items()}),
-        }
+def add(
+    table: str, key: dict[str, Any], amounts: dict[str, int], most: tuple[str, int] | None = None
+) -> Write:
+    """Return a write that adds to an item's numbers, all zero where there is none.
+
+    ``most``: a number of it, and the most it may be before, for anything to be added.
+    """
+    write: Write = {
+        "TableName": table,
+        "Key": values(key),
+        "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in amounts),
+        "ExpressionAttributeNames": {f"#{name}": name for name in amounts},
+        "ExpressionAttributeValues": values({f":{name}": n for name, n in amounts.items()}),
     }
+    if most:
+        name, limit = most
+        write["ConditionExpression"] = f"attribute_not_exists({name}) OR {name} <= :most"
+        write["ExpressionAttributeValues"] |= values({":most": limit})
+    return {"Update": write}
 
 
 def absent(table: str, key: dict[str, Any]) -> Write:

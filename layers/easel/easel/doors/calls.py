@@ -29,6 +29,7 @@ from easel.responses import (
 
 if TYPE_CHECKING:
     from easel.bootstrap import Easel
+    from easel.tenants import Tenant
 
 _COMPOSING_SECONDS = 8
 """What composing a large answer may take: with less left of the wait, the result hops on."""
@@ -40,7 +41,7 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     """Open the call's job, and wait for it. ``ends_at``: when the function itself must be done."""
     until = _deadline(easel, call, ends_at)
     fields, inputs = bodies.parse(easel.reader, call.body, call.header("content-type"))
-    tenant = call.tenant.name
+    tenant = call.tenant
     today = easel.lifecycle.today()
     asked = easel.reader.read(operation, tenancy(easel, tenant), fields, inputs, today=today)
     _refuse_unheard(easel, call)
@@ -51,7 +52,7 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     if later:
         return _accepted(easel, call, job, asked.delivery)
     job = easel.lifecycle.wait(job, until)
-    return _finished(easel, call, job, asked.delivery.default_of(call.tenant), until, hop=0)
+    return _finished(easel, call, job, asked.delivery.default_of(tenant), until, hop=0)
 
 
 def result(easel: Easel, call: Call, ends_at: float) -> Reply:
@@ -82,9 +83,9 @@ def deliver(easel: Easel, job: Job) -> None:
         telemetry.unexpected(error, job=job.id)
 
 
-def quoted(easel: Easel, tenant: str, asked: Asked, identity: Identity) -> dict[str, Any]:
+def quoted(easel: Easel, tenant: Tenant, asked: Asked, identity: Identity) -> dict[str, Any]:
     """Return what the call would do, having done nothing."""
-    repeats = easel.lifecycle.repeated(tenant, asked.request, identity)
+    repeats = easel.lifecycle.repeated(tenant.name, asked.request, identity)
     return quote(asked.request, asked.request.ceiling(easel.catalogue), repeats)
 
 

@@ -19,7 +19,7 @@ from easel.jobs import Job
 from easel.requests import Operation
 from easel.responses import LARGEST_ANSWER, answer_bytes
 from easel.responses import answer as responses
-from easel.tenants import DIRECT
+from easel.tenants import DIRECT, Tenant
 
 if TYPE_CHECKING:
     from easel.bootstrap import Easel
@@ -63,12 +63,13 @@ def _answer(
     return response
 
 
-def _tenant(easel: Easel, name: str | None) -> str:
+def _tenant(easel: Easel, name: str | None) -> Tenant:
     if name is None:
-        return DIRECT
-    if easel.tenants.named(name) is None:
+        return Tenant(name=DIRECT)
+    tenant = easel.tenants.named(name)
+    if tenant is None:
         raise NotFound(f"There is no tenant {name!r}; create it first.", param="tenant")
-    return name
+    return tenant
 
 
 def _done(job: Job) -> Job:

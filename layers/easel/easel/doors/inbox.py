@@ -31,6 +31,7 @@ from easel.requests import Asked
 if TYPE_CHECKING:
     from easel.aws.bucket import Found
     from easel.bootstrap import Easel
+    from easel.tenants import Tenant
 
 _MOST_RECEIVES = 3
 """A question that has failed so often is told so, although its message still comes again."""
@@ -99,30 +100,31 @@ def _opened(easel: Easel, question: Question) -> Job | None:
     """Return the question's job, new; None where it waits. Raises EaselError."""
     if not question.name:
         raise NotFound("The object lies under no tenant's prefix; put it under inbox/{tenant}/.")
-    if easel.tenants.named(question.tenant) is None:
+    tenant = easel.tenants.named(question.tenant)
+    if tenant is None:
         raise NotFound(f"There is no tenant {question.tenant!r}.", param="tenant")
     read = manifests.asked if question.manifest else _asked
-    asked = read(easel, question)
+    asked = read(easel, tenant, question)
     if asked is None:
         telemetry.logger.info("an object in the inbox waits", extra={"tenant": question.tenant})
         return None
     identity = Identity(idempotency_key=question.idempotency_key)
     try:
         return easel.lifecycle.open(
-            question.tenant, asked.request, asked.uploads, identity, question=question
+            tenant, asked.request, asked.uploads, identity, question=question
         )
     except Conflict:  # The event came twice at once, and a picture has changed between.
         return _bound(easel, question)
 
 
-def _asked(easel: Easel, question: Question) -> Asked | None:
+def _asked(easel: Easel, tenant: Tenant, question: Question) -> Asked | None:
     """Return what the picture's metadata asks for; None where it waits. Raises EaselError."""
     found = easel.bucket.find(question.key, question.version, first=BEGINNING_BYTES)
     if found is None:
         raise manifests.gone()
     question = replace(question, version=found.version)
     if "prompt" in found.metadata:
-        return _edit(easel, question, found)
+        return _edit(easel, tenant, question, found)
     begun(found.data, found.length, question.key, found.etag, "image")
     current = easel.bucket.find(question.key, first=1)
     if current and current.content == found.content:  # else another event tells of it
@@ -130,13 +132,13 @@ def _asked(easel: Easel, question: Question) -> Asked | None:
     return None
 
 
-def _edit(easel: Easel, question: Question, found: Found) -> Asked:
+def _edit(easel: Easel, tenant: Tenant, question: Question, found: Found) -> Asked:
     texts = {name: _text(name, value) for name, value in found.metadata.items()}
     fields = easel.reader.known(easel.reader.of_texts(texts))
     for name in "quote", "stream":
         fields.pop(name, None)
     inputs = Inputs(images=(manifests.kept(easel, question, found, "image"),))
-    whose = tenancy(easel, question.tenant)
+    whose = tenancy(easel, tenant)
     return easel.reader.read("edit", whose, fields, inputs, today=easel.lifecycle.today())
 
 

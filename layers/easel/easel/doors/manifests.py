@@ -21,6 +21,7 @@ from easel.tenants import digest
 if TYPE_CHECKING:
     from easel.aws.bucket import Found
     from easel.bootstrap import Easel
+    from easel.tenants import Tenant
 
 _MOST_PICTURES = MAX_IMAGES + 2
 """With mask and markup."""
@@ -30,7 +31,7 @@ class _Missing(Exception):
     """A picture that the manifest names is not there."""
 
 
-def asked(easel: Easel, question: Question) -> Asked | None:
+def asked(easel: Easel, tenant: Tenant, question: Question) -> Asked | None:
     """Return what the manifest asks for; None where it waits. Raises EaselError."""
     found = easel.bucket.find(question.key, question.version, first=manifest.MAX_BYTES + 1)
     if found is None:
@@ -40,7 +41,7 @@ def asked(easel: Easel, question: Question) -> Asked | None:
         keys = named.pictures[:_MOST_PICTURES]
         missing = tuple(key for key in keys if not easel.bucket.has(key))
         try:
-            return _understood(easel, question, named, missing)
+            return _understood(easel, tenant, question, named, missing)
         except _Missing:
             easel.inbox.wait(Waiting(question, named.pictures, missing))
     return None
@@ -63,7 +64,7 @@ def gone() -> NotFound:
 
 
 def _understood(
-    easel: Easel, question: Question, named: Manifest, missing: tuple[str, ...]
+    easel: Easel, tenant: Tenant, question: Question, named: Manifest, missing: tuple[str, ...]
 ) -> Asked:
     """Raises _Missing where all is well but for what is missing; else as Reader.read does."""
     used: dict[str, str] = {}
@@ -77,7 +78,7 @@ def _understood(
         used[file_id] = found.content
         return _picture(easel, question, file_id, found, param)
 
-    theirs = tenancy(easel, question.tenant)
+    theirs = tenancy(easel, tenant)
     ours: Tenancy = replace(theirs, locate=locate)
     today = easel.lifecycle.today()
     try:

@@ -12,14 +12,16 @@ from easel.requests import Tenancy
 
 if TYPE_CHECKING:
     from easel.bootstrap import Easel
+    from easel.tenants import Tenant
 
 BEGINNING_BYTES = 1 << 20
 """What is read of an upload to know its kind and dimensions: a JPEG's may come after a long
 profile and a preview."""
 
 
-def tenancy(easel: Easel, tenant: str) -> Tenancy:
+def tenancy(easel: Easel, payer: Tenant) -> Tenancy:
     """Return what the tenant's calls may refer to."""
+    tenant = payer.name
 
     def locate(file_id: str, param: str) -> Image:
         if uploads.created_at(file_id) is not None:

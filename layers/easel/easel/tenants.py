@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from easel.errors import BudgetExceeded, InvalidRequest
 
 ResponseFormat = Literal["url", "b64_json"]
-Quality = Literal["low", "medium", "high"]
 
 DIRECT = "direct"
 """Who pays for a direct invocation that names no tenant; AWS has authorised its caller."""
@@ -23,21 +22,16 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Tenant(BaseModel):
-    """Who pays, and what it may. Money is micro-dollars; None is no limit, or the deployment's."""
+    """Who pays, and what it may."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
-    suspended: bool = False
-    """Whether its keys and its inbox are refused."""
     month_budget: int | None = Field(default=None, ge=0)
-    """What it may commit in a month of UTC: charges, and the holds of open jobs."""
+    """What it may commit in a month of UTC, in micro-dollars: charges, and the holds of open jobs.
+    None: without limit."""
     day_budget: int | None = Field(default=None, ge=0)
-    models: tuple[str, ...] = ()
-    """The only models it may use; none named: all."""
-    default_model: str | None = None
-    """The model of its requests that name none."""
-    default_quality: Quality | None = None
+    """The same of a day."""
     response_format: ResponseFormat | None = None
     """What its calls get that ask for neither; None: both. For programs that fetch a ``url`` with
     their own Authorization header, which S3 refuses."""

@@ -3,7 +3,7 @@
 | id | attributes |
 |---|---|
 | ``key#{sha256 of the key}`` | tenant, created_at |
-| ``tenant#{name}`` | name, created_at, response_format |
+| ``tenant#{name}`` | name, created_at, response_format, month_budget, day_budget |
 """
 
 from __future__ import annotations

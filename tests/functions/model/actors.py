@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 FATES = ("die", "lost", "cut", "busy", "later")
 """What may happen to a step, beside ``go``; ``model.world`` says what each means where."""
-_STUCK_SECONDS = 120
+_STUCK_SECONDS = 60
 _LONGEST_LIFE = 500
 
 
@@ -48,10 +48,13 @@ class Actor:
 
         Raises what nobody has foreseen.
         """
+        assert self.at, "it is over"
         self._fate, Actor.current = fate, self
-        self._go.release()
-        self._wait()
-        Actor.current = None
+        try:
+            self._go.release()
+            self._wait()
+        finally:
+            Actor.current = None
         if self.error and not isinstance(self.error, self.foreseen):
             raise self.error
 

@@ -28,12 +28,13 @@ def audit(world: World) -> None:
 
 
 def _audit_money(world: World, jobs: list[Job]) -> None:
-    """``committed`` = Σ charges + Σ holds of open jobs, per tenant and month; and the counters."""
+    """``committed`` = Σ charges + Σ holds of open jobs, per tenant and period; and the counters."""
     books: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     charges = {}
     for job in jobs:
-        month = books[job.tenant, f"month#{job.month}"]
-        month.update(committed=job.hold if job.open else job.charge, spent=job.charge)
+        money = Counter(committed=job.hold if job.open else job.charge, spent=job.charge)
+        for period, _ in job.periods:
+            books[job.tenant, period].update(money)
         if job.open:
             continue
         count = f"count#{job.day}#{job.request.model}#{job.request.operation}"
@@ -53,6 +54,9 @@ def _audit_money(world: World, jobs: list[Job]) -> None:
         if not key[1].startswith("charge#")
     }
     assert sums == books
+    for job in jobs:
+        for period, budget in job.periods:
+            assert budget is None or sums[job.tenant, period]["committed"] <= budget
 
 
 def _audit_bills(world: World, job: Job) -> None:
@@ -76,6 +80,7 @@ def _audit_end(world: World, job: Job) -> None:
     """A closed job has images or an error, and stays as it is."""
     if job.open:
         return
+    assert job.status != "cancelled" or job.id not in world.known.joined
     if job.status == "succeeded":
         assert images(job)
         assert images(job) <= world.known.stored

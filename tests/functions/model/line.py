@@ -25,7 +25,7 @@ _CONFLICTS = {
     },
     "UpdateItem": {"__type": "TransactionConflictException"},
 }
-Told = Callable[[Actor, str, AWSPreparedRequest, bytes], None]
+Told = Callable[[Actor, str, AWSPreparedRequest, AWSResponse], None]
 
 
 class Line:
@@ -68,7 +68,7 @@ class Line:
             if token:
                 self.written[token] = response
             if Actor.current:
-                self.told(Actor.current, operation, request, response.content)
+                self.told(Actor.current, operation, request, response)
         return response
 
 

@@ -21,7 +21,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.awsrequest import AWSPreparedRequest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 
 from easel import bootstrap
 from easel.aws.items import plain
@@ -34,6 +36,7 @@ from easel.questions import Question
 from easel.rendered import Datum, Rendered
 from easel.requests import Request
 from easel.settings import Settings
+from easel.tenants import Tenant
 from tests.functions.model.actors import Actor, fate
 from tests.functions.model.line import LINE_ERRORS, Line
 from tests.unit.examples import picture, request
@@ -71,6 +74,8 @@ class Known:
     """Jobs whose end a caller was told."""
     handed: set[str] = field(default_factory=set)
     """Jobs whose images were handed to another call."""
+    joined: set[str] = field(default_factory=set)
+    """Jobs that another caller waits for, too."""
     holders: dict[str, Actor] = field(default_factory=dict)
     """Who took a job last."""
     actors: list[Actor] = field(default_factory=list)
@@ -107,16 +112,15 @@ class World:
             inline=replace(easel.inline, worker=replace(worker, gives_back=False)),
         )
         self.ledger = easel.lifecycle.ledger
+        self.tables = dynamodb_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].tables
         assert easel.lifecycle.queue
         for one in (self.ledger, easel.bucket, easel.lifecycle.queue):
             self.line.connect(one.client)
 
     def cleared(self) -> World:
         """Return the same world as it was at first."""
-        for table in (self.ledger.jobs_table, self.ledger.ledger_table):
-            for row in self.rows(table):
-                key = {name: {"S": row[name]} for name in ("tenant", "sk")}
-                self.ledger.client.delete_item(TableName=table, Key=key)
+        for table in self.tables.values():
+            table.items.clear()
         self.now, self.known = START, Known()
         self.line.written.clear()
         return self
@@ -125,7 +129,7 @@ class World:
 
     def call(
         self,
-        tenant: str,
+        tenant: Tenant,
         request: Request,
         identity: Identity,
         *,
@@ -150,7 +154,8 @@ class World:
             job = easel.lifecycle.wait(job, until)
             if not job.open:
                 deliver(easel, job)
-                self.known.received.add(job.id)
+                if self.job(job.id).delivered:
+                    self.known.received.add(job.id)
                 assert images(job) <= self.known.stored, "told of images that are not there"
 
         return self._actor(act)
@@ -182,8 +187,13 @@ class World:
             assert job.status == "succeeded", "a new call joined"
             assert job.id not in known.received | known.handed, "handed over twice"
             known.handed.add(job.id)
+        elif retries is None and job.open:
+            assert job.created_at <= self.now - self.patience, "joined too early"
+            known.joined.add(job.id)
         elif retries is None and job.created_at > self.now - self.patience:
-            assert (job.finished_at or self.now) <= self.now - CALLED_SECONDS, "joined too early"
+            assert (job.finished_at or self.now) <= self.now - CALLED_SECONDS, (
+                "handed over too early"
+            )
 
     def _repeatable(self, new: Job, before: list[Opened]) -> list[Job]:
         """Return the jobs that a retry should have met rather than open this one."""
@@ -250,7 +260,7 @@ class World:
         return how == "go"
 
     def _heard(
-        self, actor: Actor, operation: str, request: AWSPreparedRequest, answer: bytes
+        self, actor: Actor, operation: str, request: AWSPreparedRequest, answer: AWSResponse
     ) -> None:
         if operation == "PutObject":
             self.known.stored.add(urlsplit(request.url).path[1:])
@@ -260,7 +270,7 @@ class World:
             message = json.loads(body["MessageBody"])
             self.known.messages.append((message["tenant"], message["job"]))
         elif ":owner" in body.get("ExpressionAttributeValues", ()):
-            self._leased(actor, of_item(plain(json.loads(answer)["Attributes"])))
+            self._leased(actor, of_item(plain(json.loads(answer.content)["Attributes"])))
         elif operation == "TransactWriteItems":
             puts = [one["Put"]["Item"] for one in body["TransactItems"] if "Put" in one]
             self._wrote(actor, of_item(plain(puts[0])), puts[-1]["sk"]["S"])
@@ -282,10 +292,11 @@ class World:
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return all of a table; it is no step of anybody."""
-        acting, Actor.current = Actor.current, None
-        items = self.ledger.client.scan(TableName=table)["Items"]
-        Actor.current = acting
-        return [plain(item) for item in items]
+        return [plain(item.to_json()["Attributes"]) for item in self.tables[table].all_items()]
+
+    def job(self, job_id: str) -> Job:
+        """Return a job as it is now."""
+        return next(job for job, _ in self.jobs() if job.id == job_id)
 
     def jobs(self) -> list[tuple[Job, dict[str, Any]]]:
         """Return every job, with its row."""
@@ -306,6 +317,8 @@ def asked(number: int) -> Request:
     return request(prompt=f"cat number {number}")
 
 
-def put(tenant: str, version: int) -> Question:
+def put(tenant: Tenant, version: int) -> Question:
     """Return a version of the tenant's one question in the inbox."""
-    return Question(f"inbox/{tenant}/cat.png", f"e{version}", None, f"{version:X}".zfill(64), 0)
+    return Question(
+        f"inbox/{tenant.name}/cat.png", f"e{version}", None, f"{version:X}".zfill(64), 0
+    )

@@ -122,7 +122,7 @@ CASES = {
         "images", INVALID, images=[{"image_url": "data:image/png;base64,?"}]
     ),
     "data URL no image": edit_json("image", IMAGE, images=[{"image_url": data_url(b"no picture")}]),
-    "file_id of no form": edit_json("file_id", INVALID, images=[{"file_id": "cat"}]),
+    "file_id of no form": edit_json("images", INVALID, images=[{"file_id": "cat"}]),
     "file_id of no job": edit_json(
         "id", "job_not_found", status=404, images=[{"file_id": "job_none/0"}]
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import random
 import resource
 import signal
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--only", default="", help="faults whose names contain this")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began, cases = time.monotonic(), drawn(options.jobs, options.seed, options.only)
     say(f"{len(cases)} jobs, seed {options.seed}")
     with chaos(options.seed) as running:
@@ -61,4 +62,7 @@ def say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        os._exit(130)  # callers that still wait would be waited for

@@ -83,8 +83,11 @@ class Chaos:
         began = time.time()
         for attempts, group in groupby(sorted(cases, key=_attempts), key=_attempts):
             self._permit(attempts)
-            with ThreadPoolExecutor(AT_ONCE) as pool:
+            pool = ThreadPoolExecutor(AT_ONCE)
+            try:
                 list(pool.map(one, group))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
         return done
 
     def _permit(self, attempts: int) -> None:

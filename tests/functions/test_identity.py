@@ -113,6 +113,23 @@ def test_equal_callers_that_all_come_back_get_a_job_each(deployed: Deployed, eas
         ]
 
 
+def test_who_is_sent_away_comes_back_to_the_same_job(deployed: Deployed, easel: Easel) -> None:
+    awaited, left = opened(easel), opened(easel)
+    again = later(easel, 30)
+    for count in 1, 2:
+        easel.lifecycle.leave(left)
+        assert again(left, Identity(retries=count)).id == left.id
+    assert again(awaited, RETRIED).id == awaited.id
+
+
+def test_leaving_a_job_that_a_key_names_notes_nothing(deployed: Deployed, easel: Easel) -> None:
+    keyed = Identity(idempotency_key="k")
+    job = easel.lifecycle.open(DEMO, opened(easel).request, {}, keyed)
+    before = deployed.rows("JOBS_TABLE")
+    easel.lifecycle.leave(job)
+    assert deployed.rows("JOBS_TABLE") == before
+
+
 def twice_at_once(easel: Easel, job: Job, identity: Identity) -> list[str]:
     """Come back twice, each while another has read what there is, and not yet written."""
     again = later(easel, 30)
@@ -126,5 +143,5 @@ def twice_at_once(easel: Easel, job: Job, identity: Identity) -> list[str]:
 def test_a_request_remembers_so_many_jobs_and_no_more(deployed: Deployed, easel: Easel) -> None:
     jobs = [opened(easel) for _ in range(MOST_SEEN + 3)]
     [pointer] = [row for sk, row in deployed.rows("JOBS_TABLE").items() if sk.startswith("same#")]
-    assert [one for one, _ in json.loads(pointer["seen"])] == [one.id for one in jobs[3:]]
+    assert [one for one, *_ in json.loads(pointer["seen"])] == [one.id for one in jobs[3:]]
     assert later(easel, 1)(jobs[0], RETRIED).id == jobs[3].id

@@ -156,6 +156,18 @@ def test_with_more_retries_than_jobs_none_is_bought() -> None:
     assert RETRIED.meets([Known(delivered(), 3)], now=NOW, **TIMES) is not None
 
 
+def test_a_retry_meets_the_job_its_caller_was_sent_away_from() -> None:
+    """Not one whose own caller is still waiting for it."""
+    awaited, left = job(), job()
+    for served in 0, 1, 5:
+        seen = [Known(awaited, 0), Known(left, served, left=True)]
+        assert RETRIED.meets(seen, now=NOW, **TIMES) == Met(left, "retry", max(served, 1))
+    gone = delivered()
+    assert RETRIED.meets([Known(gone, 0, left=True), Known(awaited, 0)], now=NOW, **TIMES) == Met(
+        awaited, "retry", 1
+    )
+
+
 def come_back(jobs: list[Job], served: dict[str, int], identity: Identity) -> str:
     """Let a caller come back, and its job's pointer remember it."""
     seen = [Known(one, served.get(one.id, 0)) for one in jobs]

@@ -8,7 +8,7 @@
 
 Equal calls sent side by side want a picture each, and so do their retries: what a request was last
 seen to be is a list of jobs, each with how often callers have come back to it (``served``). A
-retry meets the oldest job that no retry of its own count has met.
+retry meets a job whose caller was sent away, else the oldest that no retry of its count has met.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Seen(NamedTuple):
 
     job: str
     served: int = 0
+    left: bool = False
+    """Whether a caller was sent away from it, told to ask again, and has not come back yet."""
 
 
 class Known(NamedTuple):
@@ -39,6 +41,7 @@ class Known(NamedTuple):
 
     job: Job
     served: int
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Identity(BaseModel):
 
     def opened(self, job: str, known: Sequence[Known]) -> list[Seen]:
         """Return what a pointer is to say after this call has opened a job of its own."""
-        others = [Seen(one.job.id, one.served) for one in known]
+        others = [Seen(one.job.id, one.served, one.left) for one in known]
         return [*others[1 - MOST_SEEN :], Seen(job, self.retries or 0)]
 
 
@@ -103,6 +106,9 @@ def _retried(recent: Sequence[Known], count: int) -> Met | None:
     """
     mine = [one for one in recent if not one.job.worth_repeating()]
     waiting = [one for one in mine if not one.job.delivered]
+    left = next((one for one in waiting if one.left), None)
+    if left:
+        return Met(left.job, "retry", max(left.served, count))
     for among in (waiting, mine):
         free = next((one for one in among if one.served < count), None)
         if free:

@@ -122,6 +122,14 @@ class Lifecycle:
         met = self._met(self._known(tenant, before), identity)
         return met.job if met else None
 
+    def leave(self, job: Job) -> None:
+        """Note that the open job's caller is sent away, to ask again: its retry meets this job."""
+        pointer = f"same#{job.request.fingerprint()}"
+        while before := None if job.keyed else self.ledger.pointer(job.tenant, pointer):
+            after = [one._replace(left=one.left or one.job == job.id) for one in before.seen]
+            if self.ledger.remember(job.tenant, pointer, before, after):
+                return
+
     def deliver(self, job: Job) -> None:
         """Note that a caller is told the closed job's end: nobody else is handed its images."""
         if not job.keyed and not job.delivered:
@@ -217,8 +225,8 @@ class Lifecycle:
     def _known(self, tenant: str, pointer: Pointer | None) -> list[Known]:
         """Return the jobs of the pointer as they are now, but those long gone."""
         seen = pointer.seen if pointer else ()
-        jobs = [(self.ledger.job(tenant, one.job), one.served) for one in seen]
-        return [Known(job, served) for job, served in jobs if job]
+        found = [(self.ledger.job(tenant, one.job), one) for one in seen]
+        return [Known(job, one.served, one.left) for job, one in found if job]
 
     def _met(self, known: Sequence[Known], identity: Identity) -> Met | None:
         window = self.settings.retry_window_seconds

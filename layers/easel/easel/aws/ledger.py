@@ -10,7 +10,8 @@ Jobs table, key (``tenant``, ``sk``), TTL ``expires_at``:
 | ``joined#{id}`` | another caller waits for the job, too: nobody cancels it | expires_at |
 | ``inbox#…``, ``outbox#…`` | what the file door remembers | see ``aws.inbox`` |
 
-``seen`` is a JSON list of [job, the highest retry count that met it], oldest first.
+``seen`` is a JSON list of [job, the highest retry count that met it, whether a caller was sent away
+from it], oldest first.
 
 A job has the attributes of ``jobs.Job``, its request, attempts, answer and error as JSON; besides,
 ``open`` while there is something to do, and ``expires_at`` once it is closed.

@@ -141,6 +141,7 @@ def _ending(easel: Easel, delivery: Delivery) -> dict[str, str]:
 
 def _elsewhere(easel: Easel, call: Call, job: Job, delivery: Delivery, hop: int) -> Reply:
     if hop >= MOST_HOPS:
+        easel.lifecycle.leave(job)
         raise Overloaded(
             f"{job.id} is still at work. Ask again to meet it while it is, "
             f"or GET {call.root}/jobs/{job.id}/result.",

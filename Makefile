@@ -27,7 +27,7 @@ help:
 	@echo "make lint | unit | stack"
 	@echo "                     a part of it"
 	@echo "make clients         every published client in every case it can express, as a table; with ONLY=curl some"
-	@echo "make chaos           2,000 jobs whose calls fail and whose processes die, and their books; 25 minutes"
+	@echo "make chaos           2,000 jobs whose calls fail and whose processes die, and their books; about half an hour"
 	@echo "make soak            500 files in the inbox, good and bad, as a table; 10 minutes"
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
 	@echo "make build           what is deployed, for the template's default architecture"

@@ -15,7 +15,7 @@ E ?= direct
 ENV ?= default
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run invoke test lint unit stack clients chaos soak bench build deploy ready clean
+.PHONY: help run invoke test lint unit stack clients chaos model soak bench build deploy ready clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -28,6 +28,7 @@ help:
 	@echo "                     a part of it"
 	@echo "make clients         every published client in every case it can express, as a table; with ONLY=curl some"
 	@echo "make chaos           2,000 jobs whose calls fail and whose processes die, and their books; about half an hour"
+	@echo "make model           the long form of the drawn lives of jobs, and of two at once; with LIVES=1000 so many"
 	@echo "make soak            500 files in the inbox, good and bad, as a table; 10 minutes"
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
 	@echo "make build           what is deployed, for the template's default architecture"
@@ -65,6 +66,9 @@ clients: $(VENV)/dev/ready ready $(CLIENTS)
 
 chaos: $(VENV)/dev/ready ready
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.chaos $(if $(SEED),--seed $(SEED))
+
+model: $(VENV)/dev/ready
+	@EASEL_MODEL=$(or $(LIVES),300) $(PYTHON) -m pytest --show-capture=no tests/functions/test_model.py tests/functions/test_interleavings.py
 
 soak: $(VENV)/dev/ready ready
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.soak

@@ -18,31 +18,31 @@ from easel.tenants import Tenant
 from tests.functions.conftest import Deployed
 from tests.functions.model.actors import Actor
 from tests.functions.model.books import audit, settle
-from tests.functions.model.world import World, asked
+from tests.functions.model.world import World, asked, put
 
 LONG = bool(os.environ.get("EASEL_MODEL"))
 NEW, RETRIED, BLIND = Identity(retries=0), Identity(retries=1), Identity()
+TENANT = Tenant(name="one")
 LAPSE = LEASE_SECONDS + 1
 Two = tuple[Actor, Actor]
 
 
 def opened(world: World) -> tuple[str, str]:
     """Open a job, and return its tenant and id."""
-    call(world, NEW).finish()
+    call(world, NEW).go()
     job = world.known.opened[-1].job
     return job.tenant, job.id
 
 
 def call(world: World, identity: Identity) -> Actor:
-    return world.call(Tenant(name="one"), asked(0), identity)
+    return world.call(TENANT, asked(0), identity)
 
 
 def dead(world: World, at: str) -> tuple[str, str]:
     """Open a job, and let its worker die before this step; its lease has lapsed."""
     job = opened(world)
     worker = world.work(*job)
-    while worker.at != at:
-        worker.step()
+    worker.go(until=at)
     worker.step("die")
     world.now += LAPSE
     return job
@@ -85,11 +85,22 @@ def cancel_and_retry(world: World) -> Two:
 
 def made_and_uncalled(identity: Identity) -> Callable[[World], Two]:
     def two(world: World) -> Two:
-        world.work(*opened(world)).finish()
+        world.work(*opened(world)).go()
         world.now += CALLED_SECONDS
         return call(world, identity), call(world, identity)
 
     return two
+
+
+def two_versions(world: World) -> Two:
+    jobs = []
+    for version in 1, 2:
+        question = put(TENANT, version)
+        key = Identity(idempotency_key=question.idempotency_key)
+        world.call(TENANT, asked(0), key, question=question).go()
+        jobs.append(world.known.opened[-1].job)
+    old, new = jobs
+    return world.work(old.tenant, old.id), world.work(new.tenant, new.id)
 
 
 def same_key(world: World) -> Two:
@@ -126,7 +137,7 @@ def orders(
 
 @pytest.fixture
 def world(deployed: Deployed) -> World:
-    return World(deployed.environ)
+    return World(deployed.environ, event_bus="")
 
 
 def explored(
@@ -173,6 +184,7 @@ def test_two_workers_on_one_job(deployed: Deployed, attempts: int, lapse: float)
         "two callers and one uncalled picture": made_and_uncalled(NEW),
         "two retries and one uncalled picture": made_and_uncalled(RETRIED),
         "two callers with one key": same_key,
+        "two versions of a question": two_versions,
     }.items(),
     ids=lambda pair: pair[0],
 )

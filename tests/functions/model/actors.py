@@ -28,8 +28,10 @@ class Actor:
         self, act: Callable[[Actor], object], foreseen: tuple[type[Exception], ...]
     ) -> None:
         self.at: str | None = "start"
-        self.foreseen = (Died, *foreseen)
+        self.foreseen: tuple[type[BaseException], ...] = (Died, *foreseen)
         self.error: BaseException | None = None
+        self.fated = False
+        """Whether anything of it has not simply worked."""
         self.leased: str | None = None
         """The last job it took."""
         self.attempt = 0
@@ -50,6 +52,7 @@ class Actor:
         """
         assert self.at, "it is over"
         self._fate, Actor.current = fate, self
+        self.fated = self.fated or fate != "go"
         try:
             self._go.release()
             self._wait()
@@ -58,10 +61,10 @@ class Actor:
         if self.error and not isinstance(self.error, self.foreseen):
             raise self.error
 
-    def finish(self) -> None:
-        """Let it go on to its end."""
-        for _ in range(_LONGEST_LIFE):
-            if self.at is None:
+    def go(self, until: str | int | None = None) -> None:
+        """Let it go on to its end; or until this comes next, or for so many steps."""
+        for steps in range(_LONGEST_LIFE):
+            if self.at is None or until in (self.at, steps):
                 return
             self.step()
         raise AssertionError(f"no end of it, at {self.at}")

@@ -78,6 +78,8 @@ class Known:
     """Jobs that another caller waits for, too."""
     holders: dict[str, Actor] = field(default_factory=dict)
     """Who took a job last."""
+    written: dict[str, Job] = field(default_factory=dict)
+    """Jobs as they were last leased, or written whole."""
     actors: list[Actor] = field(default_factory=list)
     ends: dict[str, Job] = field(default_factory=dict)
     """Closed jobs as they were first seen."""
@@ -100,9 +102,10 @@ class World:
         self.line = Line(self._heard)
         settings = Settings.from_env(environ).model_copy(update={"event_bus": "bus", **changes})
         easel = bootstrap.build(settings, clock=lambda: self.now, sleep=self._sleep)
+        bus: Any = self if settings.event_bus else None
         worker = replace(
             easel.lifecycle.worker,
-            notifier=replace(easel.lifecycle.worker.notifier, events=self),  # type: ignore[arg-type]  # one method of it
+            notifier=replace(easel.lifecycle.worker.notifier, events=bus),
             upstream=lambda: self,  # type: ignore[arg-type,return-value]  # one method of it
             renew_seconds=1e6,
         )
@@ -147,6 +150,7 @@ class World:
             job = easel.lifecycle.open(
                 tenant, request, {}, identity, delivered=later, question=question
             )
+            self.job(job.id)
             if identity.idempotency_key is None:
                 self._judge(actor, identity.retries, job, before)
             if later or question:
@@ -156,6 +160,8 @@ class World:
                 deliver(easel, job)
                 if self.job(job.id).delivered:
                     self.known.received.add(job.id)
+                else:
+                    assert job.keyed or actor.fated, "what is received is noted"
                 assert images(job) <= self.known.stored, "told of images that are not there"
 
         return self._actor(act)
@@ -247,9 +253,10 @@ class World:
             self.known.unseen.add(job)
         if how == "lost":
             raise UpstreamUnknown("The line was lost.")
-        data, usage = (_NO_IMAGE if how == "cut" else _PICTURE), _USAGE
-        if how in ("busy", "later"):
-            bills[attempt], usage = request.ceiling(self.easel.catalogue), None
+        data = _NO_IMAGE if how == "cut" else _PICTURE
+        usage = None if how in ("busy", "later") else _USAGE
+        if usage is None:
+            bills[attempt] = request.ceiling(self.easel.catalogue)
         return Rendered(created=int(self.now), data=[Datum(b64_json=data)], usage=usage)
 
     def finished(self, job: Job) -> bool:
@@ -276,13 +283,18 @@ class World:
             self._wrote(actor, of_item(plain(puts[0])), puts[-1]["sk"]["S"])
 
     def _leased(self, actor: Actor, job: Job) -> None:
+        last = self.known.written[job.id]
+        free = last.status == "queued" or last.due_at <= self.now
+        assert free or last.lease == job.lease, "a lease is respected"
         before = self.known.holders.get(job.id)
         if before and before is not actor and before.at:
             self.known.unseen.add(job.id)
         self.known.holders[job.id], actor.leased = actor, job.id
+        self.known.written[job.id] = job
         actor.answered = bool(job.pending) and f"{job.prefix}answer.json" in self.known.stored
 
     def _wrote(self, actor: Actor, job: Job, last: str) -> None:
+        self.known.written[job.id] = job
         actor.attempt = job.attempts[-1].number if job.attempts else 0
         if last.startswith(("same#", "key#")):
             actor.opened = job.id
@@ -295,8 +307,10 @@ class World:
         return [plain(item.to_json()["Attributes"]) for item in self.tables[table].all_items()]
 
     def job(self, job_id: str) -> Job:
-        """Return a job as it is now."""
-        return next(job for job, _ in self.jobs() if job.id == job_id)
+        """Return a job as it is now, which there must be."""
+        found = [job for job, _ in self.jobs() if job.id == job_id]
+        assert found, "a caller's job is in the ledger"
+        return found[0]
 
     def jobs(self) -> list[tuple[Job, dict[str, Any]]]:
         """Return every job, with its row."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,20 +16,15 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.types import ExistingFile
 
+from cli import tenants
+from cli.options import Find, Json, Yes, agreed
 from cli.stack import Failure, Stack, explained
-from easel.aws import clients
-from easel.aws.tenants import Tenants
-from easel.tenants import ResponseFormat, Tenant, new_key, valid_name
-
-Find = Annotated[Callable[[], Stack], Parameter(parse=False)]
-"""Finds the stack that the options name. Raises Failure."""
+from easel.tenants import valid_name
 
 app = App(name="easel", help="Operate Easel.", version_flags=[])
-tenants = App(name="tenants", help="Who pays.")
-keys = App(name="keys", help="What speaks for a tenant.")
 inbox = App(name="inbox", help="Files in, files out.")
-app.command(tenants)
-app.command(keys)
+app.command(tenants.app)
+app.command(tenants.keys)
 app.command(inbox)
 jobs = App(name="jobs", help="Work that was asked for.")
 app.command(jobs)
@@ -54,29 +48,6 @@ def launch(
     command, bound, ignored = app.parse_args(tokens)
     finders = dict.fromkeys(ignored, partial(Stack.find, stack_name, region))
     return command(*bound.args, **bound.kwargs, **finders)
-
-
-@tenants.command
-def create(name: str, /, *, response_format: ResponseFormat | None = None, find: Find) -> None:
-    """Make a tenant and print its first key, this once; `easel keys issue` prints others.
-
-    Parameters
-    ----------
-    name
-        1 to 63 lower-case letters, digits and hyphens.
-    response_format
-        What its calls get that ask for neither; without it, both.
-    """
-    tenant = Tenant(name=valid_name(name), response_format=response_format)
-    stack = find()
-    _tenants(stack).create(tenant, time.time())
-    _issue(stack, name)
-
-
-@keys.command
-def issue(name: str, /, *, find: Find) -> None:
-    """Print another key of a tenant, this once; those it has stay valid."""
-    _issue(find(), valid_name(name))
 
 
 @inbox.command
@@ -125,7 +96,7 @@ def put(
 
 
 @jobs.command
-def stuck(*, json: Annotated[bool, Parameter(negative=())] = False, find: Find) -> None:
+def stuck(*, json: Json = False, find: Find) -> None:
     """Show what needs an operator: jobs nobody looks after, messages given up. Changes nothing.
 
     Parameters
@@ -151,7 +122,7 @@ def stuck(*, json: Annotated[bool, Parameter(negative=())] = False, find: Find) 
 
 
 @app.command
-def redrive(*, yes: Annotated[bool, Parameter(negative=())] = False, find: Find) -> int:
+def redrive(*, yes: Yes = False, find: Find) -> int:
     """Try again what was given up, as `easel jobs stuck` says; exit code 1 if anything failed.
 
     Parameters
@@ -164,7 +135,7 @@ def redrive(*, yes: Annotated[bool, Parameter(negative=())] = False, find: Find)
     backlog = Backlog.of(find())
     planned = [verdict for _, verdict in backlog.judged()]
     print(plan(planned), flush=True)
-    if not planned or not (yes or _agreed()):
+    if not planned or not (yes or agreed()):
         return 0
     failed = 0
     for outcome in backlog.redrive(planned):
@@ -175,7 +146,7 @@ def redrive(*, yes: Annotated[bool, Parameter(negative=())] = False, find: Find)
 
 
 @app.command
-def check(*, json: Annotated[bool, Parameter(negative=())] = False, find: Find) -> int:
+def check(*, json: Json = False, find: Find) -> int:
     """Tell whether the stack is whole and upstream takes its key; exit code 1 if not. Free.
 
     Parameters
@@ -207,26 +178,6 @@ def main(tokens: Sequence[str] | None = None) -> None:
             app.meta(tokens)
     except Failure as failure:
         sys.exit(f"easel: {failure}")
-
-
-def _agreed() -> bool:
-    """Ask on the terminal. Raises Failure where there is none."""
-    if not sys.stdin.isatty():
-        raise Failure("Nothing was done. Where there is no terminal to ask on, say --yes.")
-    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _tenants(stack: Stack) -> Tenants:
-    return Tenants(clients.dynamodb(), stack.tenants_table_name)
-
-
-def _issue(stack: Stack, name: str) -> None:
-    """Print a new key alone on stdout, where a pipe can take it, and what to know on stderr."""
-    key = new_key()
-    _tenants(stack).add_key(name, key, time.time())
-    print(f"A key of the tenant {name}, shown only now:", file=sys.stderr)
-    print(key, flush=True)
-    print(f"export OPENAI_BASE_URL={stack.base_url} OPENAI_API_KEY=the-key", file=sys.stderr)
 
 
 _CURL = """\

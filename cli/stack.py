@@ -43,6 +43,8 @@ class Stack(BaseModel):
     jobs_table_name: str
     ledger_table_name: str
     tenants_table_name: str
+    key_ttl_seconds: int
+    """How long a key that was revoked may still work."""
     work_queue_url: str
     inbox_queue_url: str
     work_dead_letters_url: str

@@ -73,7 +73,7 @@ def deploy(parameters: Sequence[str], log: Path) -> dict[str, str]:
     }
 
 
-def close_gaps(api_id: str, bucket: str, *, cors: bool) -> None:
+def close_gaps(api_id: str, bucket: str, key_ttl: str, *, cors: bool) -> None:
     """Set, by AWS's public APIs, what MiniStack leaves out of a deployment or cannot have."""
     gateway: Any = boto3.client("apigateway")
     for kind, response in gateway_responses(load(), cors=cors).items():
@@ -85,6 +85,12 @@ def close_gaps(api_id: str, bucket: str, *, cors: bool) -> None:
             responseTemplates=response["ResponseTemplates"],
             **({"statusCode": str(response["StatusCode"])} if "StatusCode" in response else {}),
         )
+    # SAM, which resolves this one, is given the parameters' defaults alone.
+    [authorizer] = gateway.get_authorizers(restApiId=api_id)["items"]
+    ttl = {"op": "replace", "path": "/authorizerResultTtlInSeconds", "value": key_ttl}
+    gateway.update_authorizer(
+        restApiId=api_id, authorizerId=authorizer["id"], patchOperations=[ttl]
+    )
     gateway.create_deployment(restApiId=api_id, stageName="v1")
     # It speaks no TLS, which is all the policy allows.
     boto3.client("s3").delete_bucket_policy(Bucket=bucket)

@@ -88,7 +88,8 @@ def start(started: ExitStack, port: int, state: Path, parameters: Sequence[str])
     names = emulator.deploy(parameters, logs / "deploy.log")
     door = boto3.client("lambda").get_function_configuration(FunctionName=names["GenerateFunction"])
     environment = door["Environment"]["Variables"]
-    emulator.close_gaps(names["Api"], names["Bucket"], cors=bool(environment["ALLOWED_ORIGINS"]))
+    cors = bool(environment["ALLOWED_ORIGINS"])
+    emulator.close_gaps(names["Api"], names["Bucket"], names["KeyTtlSeconds"], cors=cors)
     boto3.client("secretsmanager").put_secret_value(
         SecretId=names["UpstreamSecretArn"], SecretString=json.dumps(secret)
     )

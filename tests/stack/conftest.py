@@ -17,7 +17,7 @@ from local.template import ROOT
 from tests.stack.running import Running
 
 STARTS_WITHIN = 300
-PARAMETERS = ["WaitSeconds=3", "EventBusName=default"]
+PARAMETERS = ["WaitSeconds=3", "EventBusName=default", "KeyTtlSeconds=2"]
 
 
 def start(state: Path, *parameters: str) -> "subprocess.Popen[bytes]":

@@ -47,6 +47,11 @@ class Running:
         """openai-python with its default settings."""
         return self.openai()
 
+    @property
+    def tenants(self) -> Tenants:
+        """The tenants table."""
+        return Tenants(self.aws("dynamodb"), self.names["TenantsTable"])
+
     def openai(self, **options: Any) -> OpenAI:
         """Return openai-python, configured."""
         return OpenAI(**{"base_url": self.base_url, "api_key": self.key, **options})
@@ -83,22 +88,16 @@ class Running:
         )
         return answer.get("FunctionError"), json.loads(answer["Payload"].read())
 
-    def new_tenant(self) -> tuple[str, str]:
+    def new_tenant(self, **settings: Any) -> tuple[str, str]:
         """Make a tenant; return its name and its key."""
         name, key = f"t{uuid.uuid4().hex[:8]}", new_key()
-        tenants = Tenants(self.aws("dynamodb"), self.names["TenantsTable"])
-        tenants.create(Tenant(name=name), time.time())
-        tenants.add_key(name, key, time.time())
+        self.tenants.create(Tenant(name=name, **settings), time.time())
+        self.tenants.add_key(name, key, time.time())
         return name, key
 
     def budget(self, tenant: str, micro_dollars: int) -> None:
         """Give a tenant a budget of a month; a key that was used before knows it in a minute."""
-        self.aws("dynamodb").update_item(
-            TableName=self.names["TenantsTable"],
-            Key={"id": {"S": f"tenant#{tenant}"}},
-            UpdateExpression="SET month_budget = :budget",
-            ExpressionAttributeValues={":budget": {"N": str(micro_dollars)}},
-        )
+        self.tenants.change(tenant, {"month_budget": micro_dollars})
 
     def rows(self, table: str, prefix: str = "", tenant: str | None = None) -> list[Item]:
         """Return a tenant's items of the JobsTable or the LedgerTable whose keys begin so."""

@@ -152,7 +152,8 @@ def test_the_routes_are_the_contracts():
 def test_only_what_serves_no_tenant_needs_no_key():
     auth = RESOURCES["Api"]["Auth"]
     assert auth["DefaultAuthorizer"] in auth["Authorizers"]
-    assert auth["Authorizers"]["TenantKey"]["Identity"]["ReauthorizeEvery"] == 60
+    ttl = auth["Authorizers"]["TenantKey"]["Identity"]["ReauthorizeEvery"]
+    assert ttl == {"Ref": "KeyTtlSeconds"}
     own = {event["Path"]: event["Auth"] for _, event in events("Api") if "Auth" in event}
     assert own == {path: {"Authorizer": "NONE"} for path in PUBLIC}
 

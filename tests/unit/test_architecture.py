@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("catalogue",),
     ("tenants", "rendered", "questions"),
     ("forms", "prompt", "inputs", "uploads"),
+    ("wire",),
     ("requests",),
     ("jobs", "schemas", "manifest"),
     ("identity",),

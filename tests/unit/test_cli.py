@@ -28,6 +28,7 @@ from easel.aws.tenants import Tenants
 from easel.catalogue import Catalogue
 from easel.errors import Overloaded, UpstreamRefused
 from easel.jobs import Job
+from easel.tenants import Tenant, digest
 from local.standin import Standin
 from tests import deployment
 from tests.unit.examples import answer, job, request
@@ -113,6 +114,7 @@ def outputs(cloudformation: CloudFormation, standin: Standin) -> dict[str, str]:
         "JobsTableName": made["JOBS_TABLE"],
         "LedgerTableName": made["LEDGER_TABLE"],
         "TenantsTableName": made["TENANTS_TABLE"],
+        "KeyTtlSeconds": "60",
         "WorkQueueUrl": made["WORK_QUEUE_URL"],
         "InboxQueueUrl": inbox,
         "WorkDeadLettersUrl": dead[0],
@@ -166,7 +168,7 @@ def test_a_tenant_may_have_a_response_format_of_its_own(
     key = easel("tenants", "create", "wiki", "--response-format", "b64_json")[1]
     made = tenants.of_key(key.strip())
     assert made
-    assert made.response_format == "b64_json"
+    assert (made.response_format, made.month_budget) == ("b64_json", 25_000_000)
     assert easel("tenants", "create", "other", "--response-format", "jpeg")[0] != 0
     assert tenants.named("other") is None
 
@@ -201,6 +203,237 @@ def test_a_bad_name_asks_nothing_of_aws(
     code, out, err = easel("tenants", "create", name)
     assert (code, out) == (1, "")
     assert err.startswith("easel: A tenant's name is 1 to 63 lower-case letters")
+
+
+class Terminal(StringIO):
+    """Who sits at the terminal, by what they type."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def tenants_of(outputs: dict[str, str]) -> Tenants:
+    return Tenants(clients.dynamodb(), outputs["TenantsTableName"])
+
+
+def test_a_tenant_is_made_as_it_is_wanted(easel: Run, outputs: dict[str, str]) -> None:
+    budgets = ("--month-budget", "2.5", "--day-budget", "0.000001")
+    models = ("--models", "gpt-image-1, gpt-image-2", "--default-model", "dall-e-3")
+    assert easel("tenants", "create", "all", *budgets, *models, "--default-quality", "low")[0] == 0
+    assert tenants_of(outputs).named("all") == Tenant(
+        name="all",
+        month_budget=2_500_000,
+        day_budget=1,
+        models=("gpt-image-1", "gpt-image-2"),
+        default_model="dall-e-3",
+        default_quality="low",
+    )
+
+
+def test_a_new_tenant_has_a_budget_of_a_month_unless_told_otherwise(
+    easel: Run, outputs: dict[str, str]
+) -> None:
+    assert easel("tenants", "create", "free", "--month-budget", "none")[0] == 0
+    assert easel("tenants", "create", "poor", "--month-budget", "0")[0] == 0
+    assert easel("tenants", "create", "plain")[0] == 0
+    made = {one.name: one for one in tenants_of(outputs).all()}
+    assert made["plain"] == Tenant(name="plain", month_budget=25_000_000)
+    assert made["free"] == Tenant(name="free")
+    assert made["poor"].month_budget == 0
+
+
+AMOUNTS = ("-1", "-0.01", "1e3", "nan", "inf", "1,5", "1_000", "$5", "5 USD", "", " 5", "+5", ".5")
+
+
+@pytest.mark.parametrize("amount", [*AMOUNTS, "5.", "0.0000001", "1234567890", "\u0665"])
+@pytest.mark.parametrize("option", ["--month-budget", "--day-budget"])
+def test_what_is_no_amount_is_one_line(
+    easel: Run, outputs: dict[str, str], option: str, amount: str
+) -> None:
+    code, out, err = easel("tenants", "create", "shop", f"{option}={amount}")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"easel: {amount!r} is no amount: write USD as 25 or 2.50")
+    assert tenants_of(outputs).named("shop") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--models", "gpt-image-2,dall-e-9"), "The model 'dall-e-9' does not exist. Available:"),
+        (("--models", " , "), "Name models as a,b"),
+        (("--default-model", "dall-e-9"), "The model 'dall-e-9' does not exist. Available:"),
+        (
+            ("--models", "gpt-image-2", "--default-model", "gpt-image-2.5-flare"),
+            "The default model gpt-image-2.5-flare is none of: gpt-image-2.",
+        ),
+    ],
+)
+def test_models_that_cannot_be_are_refused(
+    easel: Run, outputs: dict[str, str], options: tuple[str, ...], says: str
+) -> None:
+    easel("tenants", "create", "there")
+    for command in ("create", "shop"), ("set", "there"):
+        code, out, err = easel("tenants", *command, *options)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"easel: {says}")
+    assert [one.models for one in tenants_of(outputs).all()] == [()]
+
+
+def test_what_is_not_named_stays_as_it_is(easel: Run, outputs: dict[str, str]) -> None:
+    easel("tenants", "create", "shop", "--models", "gpt-image-2", "--response-format", "url")
+    code, out, err = easel("tenants", "set", "shop", "--day-budget", "1.25")
+    assert code == 0
+    assert "day budget       1.25 USD\n" in out
+    assert err == "Its keys know within 60 s.\n"
+    made = tenants_of(outputs).named("shop")
+    wanted = {"day_budget": 1_250_000, "month_budget": 25_000_000, "response_format": "url"}
+    assert made == Tenant.model_validate({"name": "shop", "models": ["gpt-image-2"], **wanted})
+    options = ("month-budget", "day-budget", "models", "default-model", "response-format")
+    cleared = [word for each in options for word in (f"--{each}", "none")]
+    assert easel("tenants", "set", "shop", *cleared, "--default-quality=none")[0] == 0
+    assert tenants_of(outputs).named("shop") == Tenant(name="shop")
+
+
+def test_a_default_is_held_to_the_models_it_has_already(
+    easel: Run, outputs: dict[str, str]
+) -> None:
+    easel("tenants", "create", "shop", "--models", "gpt-image-2")
+    code, _, err = easel("tenants", "set", "shop", "--default-model", "gpt-image-2.5-flare")
+    assert code == 1
+    assert "is none of: gpt-image-2." in err
+    assert easel("tenants", "set", "shop", "--default-model", "gpt-image-2")[0] == 0
+
+
+def test_nothing_to_set_is_told(easel: Run, cloudformation: CloudFormation) -> None:
+    code, out, err = easel("tenants", "set", "shop")
+    assert (code, out) == (1, "")
+    assert err == "easel: Say what to change; `easel tenants set --help` lists it."
+
+
+SHOWN = """\
+tenant           shop
+suspended        no
+month budget     2.5 USD
+day budget       no limit
+models           all
+default model    gpt-image-2
+default quality  the deployment's
+response format  both
+"""
+
+
+def test_a_tenant_is_shown(easel: Run, outputs: dict[str, str]) -> None:
+    easel("tenants", "create", "shop", "--month-budget", "2.50", "--default-model", "gpt-image-2")
+    assert easel("tenants", "show", "shop")[:2] == (0, SHOWN)
+    assert json.loads(easel("tenants", "show", "shop", "--json")[1]) == {
+        "name": "shop",
+        "suspended": False,
+        "month_budget_usd": 2.5,
+        "day_budget_usd": None,
+        "models": [],
+        "default_model": "gpt-image-2",
+        "default_quality": None,
+        "response_format": None,
+    }
+
+
+def test_tenants_are_listed(easel: Run, outputs: dict[str, str]) -> None:
+    assert easel("tenants", "list")[1].startswith("There is no tenant")
+    assert json.loads(easel("tenants", "list", "--json")[1]) == {"tenants": []}
+    easel("tenants", "create", "shop", "--day-budget", "0.5")
+    easel("tenants", "create", "a", "--month-budget", "none")
+    easel("tenants", "suspend", "a", "--yes")
+    assert easel("tenants", "list")[1].splitlines() == [
+        "a     a month: no limit, a day: no limit, suspended",
+        "shop  a month: 25 USD, a day: 0.5 USD",
+    ]
+    listed = json.loads(easel("tenants", "list", "--json")[1])["tenants"]
+    shown = [json.loads(easel("tenants", "show", one, "--json")[1]) for one in ("a", "shop")]
+    assert listed == shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tenants", "show"),
+        ("tenants", "set", "--day-budget=1"),
+        ("tenants", "suspend", "--yes"),
+        ("tenants", "resume"),
+        ("keys", "list"),
+        ("keys", "issue"),
+        ("keys", "revoke", "--yes"),
+    ],
+)
+def test_nobody_is_not_found(easel: Run, outputs: dict[str, str], command: tuple[str, ...]) -> None:
+    key_id = ["0123456789ab"] if "revoke" in command else []
+    code, out, err = easel(*command[:2], "nobody", *key_id, *command[2:])
+    assert (code, out, err) == (1, "", "easel: There is no tenant 'nobody'; create it first.")
+
+
+def test_a_suspended_tenant_has_its_keys_still(easel: Run, outputs: dict[str, str]) -> None:
+    key = easel("tenants", "create", "shop")[1]
+    code, out, _ = easel("tenants", "suspend", "shop", "--yes")
+    assert code == 0
+    assert "The keys of shop (1) will be refused within 60 s" in out
+    made = tenants_of(outputs).of_key(key.strip())
+    assert made
+    assert made.suspended
+    assert easel("tenants", "resume", "shop")[0] == 0
+    assert tenants_of(outputs).named("shop") == made.model_copy(update={"suspended": False})
+
+
+def test_a_key_is_revoked_by_its_id(easel: Run, outputs: dict[str, str]) -> None:
+    first, second = (easel(*words)[1] for words in (("tenants", "create", "shop"), ISSUE))
+    shown = json.loads(easel("keys", "list", "shop", "--json")[1])["keys"]
+    ids = {key: digest(key.strip())[:12] for key in (first, second)}
+    assert {one["id"] for one in shown} == set(ids.values())
+    assert all(0 <= time.time() - one["created_at"] < 600 for one in shown)
+    code, out, _ = easel("keys", "revoke", "shop", ids[first], "--yes")
+    assert code == 0
+    assert "It is revoked, and stops within 60 s." in out
+    assert [whose(outputs, key) for key in (first, second)] == [None, "shop"]
+    assert re.fullmatch(rf"{ids[second]}  issued 20\S+Z\n", easel("keys", "list", "shop")[1])
+    assert easel("keys", "revoke", "shop", ids[second][:8], "--yes")[0] == 0
+    assert easel("keys", "list", "shop")[1] == (
+        "shop has no key; `easel keys issue shop` prints one.\n"
+    )
+
+
+ISSUE = ("keys", "issue", "shop")
+
+
+@pytest.mark.parametrize(
+    ("key_id", "says"),
+    [("abc", "A key's id is 8 or more"), ("00000000", "The tenant 'shop' has no key 00000000.")],
+)
+def test_no_other_key_is_revoked(
+    easel: Run, outputs: dict[str, str], key_id: str, says: str
+) -> None:
+    key = easel("tenants", "create", "shop")[1]
+    code, out, err = easel("keys", "revoke", "shop", key_id, "--yes")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"easel: {says}")
+    assert whose(outputs, key) == "shop"
+
+
+@pytest.mark.parametrize(("typed", "done"), [("y\n", True), ("n\n", False), ("", None)])
+def test_what_cannot_be_undone_is_asked_first(
+    easel: Run,
+    outputs: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    done: bool | None,
+) -> None:
+    key = easel("tenants", "create", "shop")[1]
+    key_id = digest(key.strip())[:8]
+    for command in ("tenants", "suspend", "shop"), ("keys", "revoke", "shop", key_id):
+        monkeypatch.setattr(sys, "stdin", StringIO() if done is None else Terminal(typed))
+        code, _, err = easel(*command)
+        assert (code, "say --yes" in err) == (int(done is None), done is None)
+    tenant = tenants_of(outputs).named("shop")
+    assert tenant
+    assert tenant.suspended is bool(done)
+    assert (whose(outputs, key) is None) is bool(done)
 
 
 def test_a_whole_stack_passes(easel: Run, outputs: dict[str, str]) -> None:
@@ -344,7 +577,9 @@ def test_the_local_stacks_base_url_is_its_fronts(
     ("tokens", "says"),
     [
         ((), ("tenants", "keys", "check", "--stack-name", "--region")),
-        (("tenants", "create"), ("easel tenants create", "NAME", "--stack-name")),
+        (("tenants", "create"), ("easel tenants create", "NAME", "--stack-name", "has 25.")),
+        (("tenants", "set"), ("--month-budget", "--models", "--default-quality", "none: all.")),
+        (("keys", "revoke"), ("NAME KEY_ID", "easel keys list", "--yes")),
         (("check",), ("--json", "exit code 1")),
     ],
 )
@@ -687,11 +922,6 @@ def test_what_easel_never_wrote_is_dropped(
     assert code == 0
     assert re.search(r"^ok    message \S+: no message of Easel's; dropped$", out, re.M)
     assert desolate.bodies(f"{queue}QueueUrl") == []
-
-
-class Terminal(StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(("typed", "agreed"), [("y\n", True), ("n\n", False), ("\n", False)])

@@ -32,6 +32,7 @@ from easel.prompt import Parts, Prompt
 from easel.requests import Asked, Delivery, Operation, Reader, Request, Tenancy
 from easel.responses import Links, answer, job_object, quote
 from easel.settings import Settings
+from easel.tenants import Tenant
 from easel.uploads import read as read_upload
 from local.template import ROOT, gateway_responses, load
 from tests.unit.doors.events import call
@@ -159,7 +160,7 @@ def read(operation: Operation, body: dict[str, Any], inputs: Inputs | None = Non
     parts = Parts(subject="a fox", details=["birches"])
     upload = begun(MASK, len(MASK), "inputs/demo/file-1", '"1"', "images")
     tenancy = Tenancy(
-        "demo",
+        Tenant(name="demo"),
         lambda *_: upload,
         lambda _: MASK,
         lambda _: Prompt(text=parts.text(), parts=parts),
@@ -458,7 +459,7 @@ def test_the_statuses_of_a_job_are_the_jobs() -> None:
 
 PASSED_ON = {(400, "moderation_blocked")}
 """OpenAI's own, which Easel does not touch."""
-OF_NO_CALL = {(409, "conflict"), (400, "inbox_incomplete")}
+OF_NO_CALL = {(409, "conflict"), (400, "inbox_incomplete"), (403, "tenant_suspended")}
 """The operator's command's, and the inbox's."""
 ELSEWHERE = {(502, "server_error")}
 """API Gateway's own status of a function that crashed, by the template's DEFAULT_5XX."""

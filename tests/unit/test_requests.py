@@ -13,7 +13,7 @@ import pytest
 
 from easel import images
 from easel.catalogue import Catalogue
-from easel.errors import InvalidRequest, NotFound
+from easel.errors import Forbidden, InvalidRequest, NotFound
 from easel.inputs import MAX_IMAGES, Image, Inputs, begun, verify_uploads
 from easel.prompt import Parts, Prompt
 from easel.requests import (
@@ -27,6 +27,7 @@ from easel.requests import (
     Tenancy,
 )
 from easel.settings import Settings
+from easel.tenants import Tenant
 from tests.unit.examples import image, picture
 from tests.unit.examples import request as example
 
@@ -50,7 +51,7 @@ def read(
     fields: dict[str, Any] | None = None,
     inputs: Inputs | None = None,
     *,
-    tenant: str = "demo",
+    tenant: str | Tenant = "demo",
     today: date = TODAY,
     stored: Mapping[str, bytes] = {},
     earlier: Any = unknown,
@@ -58,6 +59,7 @@ def read(
     **more: Any,
 ) -> Asked:
     asked = {"prompt": "a cat", **(fields or {}), **more}
+    tenant = Tenant(name=tenant) if isinstance(tenant, str) else tenant
     tenancy = Tenancy(tenant, partial(located, stored), lambda image: stored[image.key], earlier)
     return reader.read(operation, tenancy, asked, inputs or Inputs(), today=today)
 
@@ -93,6 +95,66 @@ def test_the_deployment_says_what_the_defaults_are() -> None:
     asked = read(reader=Reader(Catalogue.load(), settings))
     assert asked.request.model == "gpt-image-2"
     assert asked.request.parameters["quality"] == "low"
+
+
+def test_a_tenants_own_defaults_come_before_the_deployments() -> None:
+    tenant = Tenant(name="demo", default_model="gpt-image-2", default_quality="low")
+    unasked = read(tenant=tenant)
+    assert (unasked.request.model, unasked.request.parameters["quality"]) == ("gpt-image-2", "low")
+    assert unasked.delivery.model is None
+    asked = read(tenant=tenant, model="gpt-image-2.5-flare", quality="high").request
+    assert (asked.model, asked.parameters["quality"]) == ("gpt-image-2.5-flare", "high")
+    assert read(tenant=tenant, fields={"quality": None, "model": None}) == unasked
+
+
+def test_a_default_model_brings_its_own_rules() -> None:
+    stored = {"file-1": MASK}
+    body = {"images": [{"file_id": "file-1"}]}
+    legacy = Tenant(name="demo", default_model="dall-e-2")
+    assert read("edit", body, stored=stored, tenant=legacy).request.mask
+    assert read("edit", body, stored=stored).request.mask is None
+
+
+def forbidden(tenant: Tenant, **asked: Any) -> Forbidden:
+    with pytest.raises(Forbidden) as caught:
+        read(tenant=tenant, **asked)
+    return caught.value
+
+
+@pytest.mark.parametrize("quote", [False, True])
+def test_a_tenant_uses_its_own_models_alone(quote: bool) -> None:
+    tenant = Tenant(name="demo", models=("gpt-image-2", "gpt-image-2.5-flare"))
+    for name in ("gpt-image-2", "gpt-image-2.5-flare", None):
+        assert read(tenant=tenant, model=name, quote=quote).request.model in tenant.models
+    error = forbidden(tenant, model="gpt-image-2.5-sunburst", quote=quote)
+    assert (error.status, error.code, error.param) == (403, "model_not_allowed", "model")
+    assert "It may use: gpt-image-2, gpt-image-2.5-flare." in error.message
+    with pytest.raises(NotFound):
+        read(tenant=tenant, model="dall-e-9")
+
+
+def test_it_is_the_model_that_counts_not_its_name() -> None:
+    by_alias = Tenant(name="demo", models=("gpt-image-1",))
+    model = READER.catalogue.resolve("gpt-image-1", TODAY).id
+    assert read(tenant=by_alias, model=model).request.model == model
+    assert read(tenant=by_alias, model="dall-e-3").request.model == model
+    by_model = Tenant(name="demo", models=(model,))
+    assert read(tenant=by_model, model="gpt-image-1").request.model == model
+
+
+def test_a_model_that_has_ended_allows_its_successor() -> None:
+    tenant = Tenant(name="demo", models=("gpt-image-1.5",))
+    before, after = date(2026, 11, 30), date(2026, 12, 1)
+    assert read(tenant=tenant, model="gpt-image-1.5", today=before).request.model == "gpt-image-1.5"
+    heir = read(tenant=tenant, model="gpt-image-1.5", today=after).request.model
+    assert forbidden(tenant, model=heir, today=before)
+    assert read(tenant=tenant, model=heir, today=after).request.model == heir
+
+
+def test_models_that_nobody_knows_any_more_allow_nothing() -> None:
+    tenant = Tenant(name="demo", models=("gpt-image-0",))
+    assert forbidden(tenant, model="gpt-image-2").message.endswith("It may use: none.")
+    assert forbidden(tenant).code == "model_not_allowed"
 
 
 @pytest.mark.parametrize("name", ["dall-e-2", "dall-e-3", "gpt-image-1"])

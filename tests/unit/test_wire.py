@@ -11,7 +11,7 @@ from openai.types.image_edit_params import ImageEditParamsStreaming
 from openai.types.image_generate_params import ImageGenerateParamsStreaming
 
 from easel.catalogue import Catalogue
-from easel.requests import Wire
+from easel.wire import Wire
 
 SDK = {
     "generate": ImageGenerateParamsStreaming,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -104,6 +104,10 @@ class Catalogue:
         if known == resolved:
             return entry.model
         return replace(entry.model, dropped=self._entries[known].takes - entry.takes)
+
+    def ids(self, names: Iterable[str], today: date) -> set[str]:
+        """Return the ids of the models that the names stand for on a day, those it knows."""
+        return {self._resolved(name, today) for name in names} & self._entries.keys()
 
     def end(self, name: str, today: date) -> date | None:
         """Return when the model of this name ends, or ended, if that is near or past."""

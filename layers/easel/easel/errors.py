@@ -3,7 +3,7 @@
     EaselError                      500  server_error
     ├── InvalidRequest              400  invalid_value and its kin; never billed, never retried
     ├── Unauthenticated             401  invalid_api_key
-    ├── Forbidden                   403  model_not_allowed
+    ├── Forbidden                   403  model_not_allowed, tenant_suspended
     ├── NotFound                    404  not_found, model_not_found, job_not_found
     ├── Conflict                    409  idempotency_key_reused, job_cancelled, job_not_cancellable
     ├── Gone                        410  job_expired, input_expired

@@ -27,7 +27,7 @@ and is not to be stored; every error has OpenAI's shape, and `x-should-retry` wh
 for its status would be wrong."""
 
 _ANYWHERE = (429, 500, 502, 504)
-_MAKING = (400, 401, 404, 409, 410, 413, 429, 500, 502, 503, 504)
+_MAKING = (400, 401, 403, 404, 409, 410, 413, 429, 500, 502, 503, 504)
 
 
 @lru_cache(maxsize=1)

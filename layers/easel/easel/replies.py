@@ -233,7 +233,14 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "invalid_image_file",
         "moderation_blocked",
     ),
-    401: ("No key, or one that is unknown or revoked.", "invalid_api_key"),
+    401: (
+        "No key, or one that is unknown, revoked, or of a suspended tenant.",
+        "invalid_api_key",
+    ),
+    403: (
+        "Your tenant may not use this model; the message says which it may.",
+        "model_not_allowed",
+    ),
     404: (
         "There is no such route, model or job.",
         "not_found",

@@ -1,7 +1,4 @@
-"""The wire in: what callers send, checked against the catalogue, becomes a Request.
-
-Names are OpenAI's (``openai.types.image_generate_params`` and ``image_edit_params``).
-"""
+"""What callers send (``wire``), checked against the catalogue and the tenant, becomes a Request."""
 
 from __future__ import annotations
 
@@ -12,15 +9,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from easel.catalogue import Catalogue, Model
-from easel.errors import InvalidRequest
+from easel.errors import Forbidden, InvalidRequest
 from easel.images import Kind
-from easel.inputs import MAX_IMAGES, Image, Inputs, Locate, Reference, checked
+from easel.inputs import MAX_IMAGES, Image, Inputs, Locate, checked
 from easel.prompt import Parts, Prompt
 from easel.settings import Settings
 from easel.tenants import ResponseFormat, Tenant
+from easel.wire import Wire, parts_in
 
 Operation = Literal["generate", "edit", "variation"]
 
@@ -118,39 +116,11 @@ class Asked:
     """Whether the caller only wants to know the price."""
 
 
-class Wire(BaseModel):
-    """The body of a call. What is not named here is the catalogue's business."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    prompt: Any = None
-    model: str | None = None
-    response_format: ResponseFormat | None = None
-    style: str | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    stream: bool | None = None
-    partial_images: int | None = None
-    quote: bool | None = None
-    images: list[Reference] | None = None
-    mask: Reference | None = None
-    markup: Reference | None = None
-
-    def references(self) -> dict[str, list[Reference]]:
-        """Return the input images that are referred to, by parameter."""
-        named = {"images": self.images, "mask": self.mask, "markup": self.markup}
-        return {
-            param: given if isinstance(given, list) else [given]
-            for param, given in named.items()
-            if given
-        }
-
-
 @dataclass(frozen=True, slots=True)
 class Tenancy:
-    """What a call may refer to: the tenant's images by ``file_id``, its jobs' prompts by id."""
+    """Who calls, and what it may refer to: its images by ``file_id``, its jobs' prompts by id."""
 
-    name: str
+    tenant: Tenant
     locate: Locate
     read: Callable[[Image], bytes]
     earlier: Callable[[str], Prompt]
@@ -172,10 +142,14 @@ class Reader:
         *,
         today: date,
     ) -> Asked:
-        """Return the call understood. Raises InvalidRequest or NotFound before anything is held."""
-        wire = _validated(fields)
-        named = wire.model or self.settings.default_model
-        model = self.catalogue.resolve(named, today)
+        """Return the call understood.
+
+        Raises InvalidRequest, NotFound or Forbidden before anything is held.
+        """
+        wire = Wire.read(fields)
+        tenant = tenancy.tenant
+        named = wire.model or tenant.default_model or self.settings.default_model
+        model = self._model(named, tenant, today)
         prompt = _prompt(wire, operation, tenancy)
         if operation == "generate":
             inputs.refuse(wire.references())
@@ -184,8 +158,9 @@ class Reader:
             inputs = inputs.joined(wire.references(), tenancy.locate, most=most)
         if operation == "edit" and inputs.mask is None and self.catalogue.alpha_is_mask(named):
             inputs = inputs.masked_by_alpha(tenancy.read)
-        parameters, resample = self._parameters(model, operation, wire, inputs)
-        stored = checked(inputs, tenancy.name)
+        quality = tenant.default_quality or self.settings.default_quality
+        parameters, resample = _parameters(model, operation, wire, inputs, quality)
+        stored = checked(inputs, tenant.name)
         request = Request(
             operation=operation,
             model=model.id,
@@ -196,7 +171,7 @@ class Reader:
             images=stored.images,
             mask=stored.mask,
             markup=stored.markup,
-            user=_pseudonym(tenancy.name, wire.safety_identifier or wire.user),
+            user=_pseudonym(tenant.name, wire.safety_identifier or wire.user),
         )
         _check_size(request)
         delivery = Delivery(
@@ -211,7 +186,7 @@ class Reader:
             if name in fields:
                 fields[name] = _BOOLEANS.get(fields[name], fields[name])
         if "prompt" in fields:
-            fields["prompt"] = _parts_in(fields["prompt"])
+            fields["prompt"] = parts_in(fields["prompt"])
         return fields
 
     def known(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,32 +194,38 @@ class Reader:
         known = Wire.model_fields.keys() | self.catalogue.parameters.keys()
         return {name: value for name, value in fields.items() if name in known}
 
-    def _parameters(
-        self, model: Model, operation: Operation, wire: Wire, inputs: Inputs
-    ) -> tuple[dict[str, Any], tuple[int, int] | None]:
-        """Return what goes upstream, and the size to resample to where that is another."""
-        given = dict(wire.model_extra or {})
-        if given.get("quality") is None:
-            given["quality"] = self.settings.default_quality
-        ours = {
-            "mask": inputs.mask,
-            "markup": inputs.markup,
-            # Accepted, and for now not bought: the answer is one event per finished image.
-            "partial_images": wire.partial_images,
-        }
-        given = model.check(operation, {**given, **ours})
-        size, resample = model.fit(given.get("size", "auto"))
-        kept = {name: value for name, value in given.items() if name not in ours}
-        return {**kept, "size": size}, resample
+    def _model(self, name: str, tenant: Tenant, today: date) -> Model:
+        model = self.catalogue.resolve(name, today)
+        allowed = self.catalogue.ids(tenant.models, today)
+        if tenant.models and model.id not in allowed:
+            raise Forbidden(
+                f"The tenant {tenant.name!r} may not use {model.id!r}. "
+                f"It may use: {', '.join(sorted(allowed)) or 'none'}.",
+                param="model",
+            )
+        return model
 
 
-def _validated(fields: Mapping[str, Any]) -> Wire:
-    try:
-        return Wire.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        param = str(first["loc"][0]) if first["loc"] else None
-        raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
+def _parameters(
+    model: Model, operation: Operation, wire: Wire, inputs: Inputs, quality: str
+) -> tuple[dict[str, Any], tuple[int, int] | None]:
+    """Return what goes upstream, and the size to resample to where that is another.
+
+    ``quality`` is that of a call that names none.
+    """
+    given = dict(wire.model_extra or {})
+    if given.get("quality") is None:
+        given["quality"] = quality
+    ours = {
+        "mask": inputs.mask,
+        "markup": inputs.markup,
+        # Accepted, and for now not bought: the answer is one event per finished image.
+        "partial_images": wire.partial_images,
+    }
+    given = model.check(operation, {**given, **ours})
+    size, resample = model.fit(given.get("size", "auto"))
+    kept = {name: value for name, value in given.items() if name not in ours}
+    return {**kept, "size": size}, resample
 
 
 def _check_size(request: Request) -> None:
@@ -278,17 +259,6 @@ def _prompt(wire: Wire, operation: Operation, tenancy: Tenancy) -> Prompt:
             param="prompt",
         )
     return prompt
-
-
-def _parts_in(text: Any) -> Any:
-    """Return the parts a form's prompt consists of, if it is a JSON object of them."""
-    if not isinstance(text, str) or not text.lstrip().startswith("{"):
-        return text
-    try:
-        parts = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return parts if isinstance(parts, dict) and parts.keys() & {"subject", "from"} else text
 
 
 def _pseudonym(tenant: str, user: str | None) -> str | None:

@@ -16,9 +16,10 @@ from easel.catalogue import Catalogue
 from easel.inputs import MAX_IMAGES
 from easel.parameters import Parameter
 from easel.prompt import STYLES, Change, Parts
-from easel.requests import MAX_PROMPT, Operation, Wire
+from easel.requests import MAX_PROMPT, Operation
 from easel.settings import Settings
 from easel.uploads import Upload
+from easel.wire import Wire
 
 Schema = dict[str, Any]
 

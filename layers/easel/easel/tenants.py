@@ -1,4 +1,4 @@
-"""A tenant: who pays. Its key, and the periods its money is counted in."""
+"""A tenant: who pays. Its keys, and the periods its money is counted in."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from easel.errors import BudgetExceeded, InvalidRequest
 
 ResponseFormat = Literal["url", "b64_json"]
+Quality = Literal["low", "medium", "high"]
 
 DIRECT = "direct"
 """Who pays for a direct invocation that names no tenant; AWS has authorised its caller."""
@@ -27,14 +28,34 @@ class Tenant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
+    suspended: bool = False
+    """Whether its keys, its inbox and direct invocations in its name are refused."""
     month_budget: int | None = Field(default=None, ge=0)
     """What it may commit in a month of UTC, in micro-dollars: charges, and the holds of open jobs.
     None: without limit."""
     day_budget: int | None = Field(default=None, ge=0)
     """The same of a day."""
+    models: tuple[str, ...] = ()
+    """The only models it may use, by any of their names; none named: all."""
+    default_model: str | None = None
+    """The model of its requests that name none; None: the deployment's."""
+    default_quality: Quality | None = None
+    """The quality of its requests that name none; None: the deployment's."""
     response_format: ResponseFormat | None = None
     """What its calls get that ask for neither; None: both. For programs that fetch a ``url`` with
     their own Authorization header, which S3 refuses."""
+
+
+class Key(NamedTuple):
+    """What is kept of a key: the SHA-256 of it, and when it was issued (Unix seconds)."""
+
+    digest: str
+    created_at: int
+
+    @property
+    def id(self) -> str:
+        """What an operator calls it by; it opens nothing."""
+        return self.digest[:12]
 
 
 def valid_name(name: str) -> str:

@@ -16,10 +16,11 @@ ALL_ROUTES = "arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/v1/*"
 
 
 class Known:
-    """One tenant with one key."""
+    """One tenant with one key, and one that is suspended."""
 
     def of_key(self, key: str) -> Tenant | None:
-        return Tenant(name="demo") if key == "easel-local" else None
+        suspended = Tenant(name="late", suspended=True)
+        return {"easel-local": Tenant(name="demo"), "ek-late": suspended}.get(key)
 
 
 def policy(authorization: str) -> dict[str, Any]:
@@ -43,7 +44,16 @@ def test_the_scheme_is_read_as_http_reads_it(authorization: str) -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    ["", "Bearer", "Bearer ", "Bearer other", "easel-local", "Basic easel-local", "Bearer easel"],
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer other",
+        "easel-local",
+        "Basic easel-local",
+        "Bearer easel",
+        "Bearer ek-late",
+    ],
 )
 def test_anything_else_may_call_none(authorization: str) -> None:
     denied = policy(authorization)

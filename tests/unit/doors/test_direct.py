@@ -104,6 +104,21 @@ def test_an_unknown_tenant_pays_for_nothing(easel: Easel, painter: Painter) -> N
     assert painter.calls == []
 
 
+def test_a_suspended_tenant_pays_for_nothing(easel: Easel, painter: Painter) -> None:
+    easel.tenants.create(Tenant(name="late", suspended=True), easel.clock())
+    assert raised(easel, tenant="late")[0] == "tenant_suspended"
+    assert painter.calls == []
+
+
+def test_a_tenants_limits_hold_in_its_name(easel: Easel, painter: Painter) -> None:
+    bound = Tenant(name="bound", models=("gpt-image-2",), default_model="gpt-image-2")
+    easel.tenants.create(bound, easel.clock())
+    assert raised(easel, tenant="bound", model="gpt-image-2.5-flare")[0] == "model_not_allowed"
+    assert painter.calls == []
+    assert invoke(easel, tenant="bound")["model"] == "gpt-image-2"
+    assert invoke(easel)["model"] != "gpt-image-2"
+
+
 def test_the_same_invocation_again_is_the_same_job(easel: Easel, painter: Painter) -> None:
     ids = {invoke(easel, request_id="again")["id"] for _ in "ab"}
     assert len(ids) == len(painter.calls) == 1

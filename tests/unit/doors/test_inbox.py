@@ -74,10 +74,9 @@ ALL_WELL: dict[str, Any] = {"batchItemFailures": []}
 
 def jobs(easel: Easel, key: str) -> list[Job]:
     """Return the open jobs whose answer belongs beside this question."""
-    path = key.removeprefix("inbox/demo/")
-    due = [name for _, name in easel.lifecycle.ledger.due(2**33) if name.startswith("job_")]
-    opened = (easel.lifecycle.find("demo", name) for name in due)
-    return [job for job in opened if job.reply_to == f"outbox/demo/{path}"]
+    due = [one for one in easel.lifecycle.ledger.due(2**33) if one[1].startswith("job_")]
+    opened = (easel.lifecycle.find(*one) for one in due)
+    return [job for job in opened if job.reply_to == key.replace("inbox", "outbox", 1)]
 
 
 def waits(easel: Easel, key: str) -> bool:
@@ -193,6 +192,27 @@ def test_so_is_one_under_no_tenants_prefix(easel: Easel) -> None:
     assert refused["error"]["code"] == "not_found"
 
 
+def test_so_is_one_of_a_suspended_tenant(easel: Easel) -> None:
+    easel.tenants.create(Tenant(name="late"), easel.clock())
+    question = put(easel, "inbox/late/cat.png", prompt="x")
+    easel.tenants.change("late", {"suspended": True})
+    assert tell(easel, question) == ALL_WELL
+    refused = document(easel, "inbox/late/cat.png")
+    assert refused
+    assert refused["error"]["code"] == "tenant_suspended"
+    easel.tenants.change("late", {"suspended": False})
+    assert tell(easel, put(easel, "inbox/late/cat.png", prompt="x")) == ALL_WELL
+    assert len(jobs(easel, "inbox/late/cat.png")) == 1
+
+
+def test_a_question_that_names_no_model_gets_the_tenants(easel: Easel) -> None:
+    tenant = Tenant(name="plain", default_model="gpt-image-2", default_quality="low")
+    easel.tenants.create(tenant, easel.clock())
+    tell(easel, put(easel, "inbox/plain/cat.png", prompt="x"))
+    [request] = [job.request for job in jobs(easel, "inbox/plain/cat.png")]
+    assert (request.model, request.parameters["quality"]) == ("gpt-image-2", "low")
+
+
 @pytest.mark.parametrize("key", ["inbox/cat.png", "inbox//cat.png", "inbox/demo/"])
 def test_so_is_one_that_is_nobodys(easel: Easel, key: str) -> None:
     assert tell(easel, put(easel, key, prompt="in red")) == ALL_WELL
@@ -213,8 +233,8 @@ def test_a_folders_marker_is_nothing(easel: Easel, key: str) -> None:
 def test_the_longest_key_is_answered(easel: Easel) -> None:
     key = "inbox/demo/" + "x" * (1024 - len("inbox/demo/"))
     assert tell(easel, put(easel, key, prompt="in red")) == ALL_WELL
-    opened = [name for _, name in easel.lifecycle.ledger.due(2**33) if name.startswith("job_")]
-    places = [str(easel.lifecycle.find("demo", name).reply_to) for name in opened]
+    opened = [one for one in easel.lifecycle.ledger.due(2**33) if one[1].startswith("job_")]
+    places = [str(easel.lifecycle.find(*one).reply_to) for one in opened]
     [place] = [place for place in places if "xxxx" in place]
     assert len(f"{place}-9.jpeg") <= 1024
 

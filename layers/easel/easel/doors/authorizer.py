@@ -1,4 +1,4 @@
-"""The authorizer: a bearer key becomes a tenant, or is denied."""
+"""The authorizer: a bearer key becomes a tenant, or is denied; so is a suspended tenant's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ def authorize(event: Mapping[str, Any], tenants: Tenants) -> dict[str, Any]:
     """Return API Gateway's policy. It is cached for all routes, so it names them all."""
     scheme, _, key = event["authorizationToken"].partition(" ")
     tenant = tenants.of_key(key.strip()) if scheme.lower() == "bearer" else None
+    if tenant and tenant.suspended:
+        tenant = None
     api, stage = event["methodArn"].split("/")[:2]
     return {
         "principalId": tenant.name if tenant else "nobody",

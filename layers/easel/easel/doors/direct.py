@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from easel.doors.calls import links, quoted
 from easel.doors.references import tenancy
-from easel.errors import EaselError, InvalidRequest, NotFound, Overloaded, RequestTooLarge
+from easel.errors import EaselError, InvalidRequest, Overloaded, RequestTooLarge
 from easel.identity import Identity
 from easel.inputs import Inputs
 from easel.jobs import Job
@@ -64,12 +64,7 @@ def _answer(
 
 
 def _tenant(easel: Easel, name: str | None) -> Tenant:
-    if name is None:
-        return Tenant(name=DIRECT)
-    tenant = easel.tenants.named(name)
-    if tenant is None:
-        raise NotFound(f"There is no tenant {name!r}; create it first.", param="tenant")
-    return tenant
+    return Tenant(name=DIRECT) if name is None else easel.tenants.payer(name)
 
 
 def _done(job: Job) -> Job:

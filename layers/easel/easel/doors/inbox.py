@@ -100,9 +100,7 @@ def _opened(easel: Easel, question: Question) -> Job | None:
     """Return the question's job, new; None where it waits. Raises EaselError."""
     if not question.name:
         raise NotFound("The object lies under no tenant's prefix; put it under inbox/{tenant}/.")
-    tenant = easel.tenants.named(question.tenant)
-    if tenant is None:
-        raise NotFound(f"There is no tenant {question.tenant!r}.", param="tenant")
+    tenant = easel.tenants.payer(question.tenant)
     read = manifests.asked if question.manifest else _asked
     asked = read(easel, tenant, question)
     if asked is None:

@@ -19,17 +19,16 @@ BEGINNING_BYTES = 1 << 20
 profile and a preview."""
 
 
-def tenancy(easel: Easel, payer: Tenant) -> Tenancy:
+def tenancy(easel: Easel, tenant: Tenant) -> Tenancy:
     """Return what the tenant's calls may refer to."""
-    tenant = payer.name
 
     def locate(file_id: str, param: str) -> Image:
         if uploads.created_at(file_id) is not None:
-            return _upload(easel, tenant, file_id, param)
-        return _picture(easel, tenant, file_id, param)
+            return _upload(easel, tenant.name, file_id, param)
+        return _picture(easel, tenant.name, file_id, param)
 
     def earlier(job_id: str) -> Prompt:
-        request = easel.lifecycle.find(tenant, job_id).request
+        request = easel.lifecycle.find(tenant.name, job_id).request
         return Prompt(text=request.prompt, parts=request.parts)
 
     return Tenancy(tenant, locate, lambda image: _read(easel, image), earlier)

@@ -1,0 +1,65 @@
+"""The wire in: the fields of a call's body.
+
+Names are OpenAI's (``openai.types.image_generate_params`` and ``image_edit_params``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from easel.errors import InvalidRequest
+from easel.inputs import Reference
+from easel.tenants import ResponseFormat
+
+
+class Wire(BaseModel):
+    """The body of a call. What is not named here is the catalogue's business."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    prompt: Any = None
+    model: str | None = None
+    response_format: ResponseFormat | None = None
+    style: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    stream: bool | None = None
+    partial_images: int | None = None
+    quote: bool | None = None
+    images: list[Reference] | None = None
+    mask: Reference | None = None
+    markup: Reference | None = None
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the body of these fields. Raises InvalidRequest."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            param = str(first["loc"][0]) if first["loc"] else None
+            raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
+
+    def references(self) -> dict[str, list[Reference]]:
+        """Return the input images that are referred to, by parameter."""
+        named = {"images": self.images, "mask": self.mask, "markup": self.markup}
+        return {
+            param: given if isinstance(given, list) else [given]
+            for param, given in named.items()
+            if given
+        }
+
+
+def parts_in(text: Any) -> Any:
+    """Return the parts a form's prompt consists of, if it is a JSON object of them."""
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
+        return text
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return parts if isinstance(parts, dict) and parts.keys() & {"subject", "from"} else text

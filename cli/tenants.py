@@ -204,12 +204,18 @@ def _budget(amount: int | None) -> str:
     return "no limit" if amount is None else f"{usd(amount)} USD"
 
 
+def _rate(limit: int | None) -> str:
+    return "no limit" if limit is None else str(limit)
+
+
 def _lines(tenant: Tenant) -> str:
     said = {
         "tenant": tenant.name,
         "suspended": "yes" if tenant.suspended else "no",
         "month budget": _budget(tenant.month_budget),
         "day budget": _budget(tenant.day_budget),
+        "requests/min": _rate(tenant.requests_per_minute),
+        "images/min": _rate(tenant.images_per_minute),
         "models": ", ".join(tenant.models) or "all",
         "default model": tenant.default_model or "the deployment's",
         "default quality": tenant.default_quality or "the deployment's",

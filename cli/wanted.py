@@ -14,6 +14,7 @@ from cli.stack import Failure
 from easel.catalogue import Catalogue
 from easel.tenants import Quality, ResponseFormat, Tenant
 
+_RATE = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 _USD = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
 
 
@@ -26,6 +27,10 @@ class Wanted:
     """USD it may commit in a month of UTC; none: without limit. A new tenant has 25."""
     day_budget: str | None = None
     """The same of a day. A new tenant has no such limit."""
+    requests_per_minute: str | None = None
+    """How often it may ask for pictures in a minute; none: without limit."""
+    images_per_minute: str | None = None
+    """How many images it may ask for in a minute; none: without limit."""
     models: str | None = None
     """The only models it may use, as a,b; none: all."""
     default_model: str | None = None
@@ -53,6 +58,12 @@ def micro_dollars(text: str) -> int:
     return int(Decimal(text).scaleb(6))
 
 
+def _rate(text: str) -> int:
+    if not _RATE.fullmatch(text):
+        raise Failure(f"{text!r} is no rate: write how many a minute, 1 to 999999, or none.")
+    return int(text)
+
+
 def _model(name: str) -> str:
     Catalogue.load().resolve(name, _today())
     return name
@@ -68,6 +79,8 @@ def _models(text: str) -> list[str]:
 _READ = {
     "month_budget": micro_dollars,
     "day_budget": micro_dollars,
+    "requests_per_minute": _rate,
+    "images_per_minute": _rate,
     "models": _models,
     "default_model": _model,
 }

@@ -26,6 +26,7 @@ Colour = tuple[int, int, int]
 INK: Colour = (255, 255, 255)
 SHOWN_CHARACTERS = 400
 """What of a long prompt is still legible."""
+_GOLDEN = 0.618034
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,12 @@ def paint(request: ImageRequest, index: int, image_bytes: int | None = None) -> 
 
 
 def colours(prompt: str, index: int) -> tuple[Colour, Colour]:
-    """Return two shades of one hue, both dark enough for white letters."""
-    digest = hashlib.sha256(f"{index}:{prompt}".encode()).digest()
-    hue = int.from_bytes(digest[:2]) / 65536
+    """Return two shades of one hue, both dark enough for white letters.
+
+    The pictures of one call are a golden angle apart: no two look the same.
+    """
+    digest = hashlib.sha256(prompt.encode()).digest()
+    hue = (int.from_bytes(digest[:2]) / 65536 + index * _GOLDEN) % 1
     return _shade(hue, 0.25), _shade(hue, 0.5)
 
 

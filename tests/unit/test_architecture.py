@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("catalogue",),
     ("tenants", "rendered", "questions"),
+    ("limits",),
     ("forms", "prompt", "inputs", "uploads"),
     ("wire",),
     ("requests",),

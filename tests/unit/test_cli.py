@@ -242,6 +242,17 @@ def test_a_new_tenant_has_a_budget_of_a_month_unless_told_otherwise(
     assert made["poor"].month_budget == 0
 
 
+@pytest.mark.parametrize("rate", ["0", "-1", "1.5", "07", "1000000", "", "ten", "\u0665"])
+@pytest.mark.parametrize("option", ["--requests-per-minute", "--images-per-minute"])
+def test_what_is_no_rate_is_one_line(
+    easel: Run, outputs: dict[str, str], option: str, rate: str
+) -> None:
+    code, out, err = easel("tenants", "create", "shop", f"{option}={rate}")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"easel: {rate!r} is no rate: write how many a minute")
+    assert tenants_of(outputs).named("shop") is None
+
+
 AMOUNTS = ("-1", "-0.01", "1e3", "nan", "inf", "1,5", "1_000", "$5", "5 USD", "", " 5", "+5", ".5")
 
 
@@ -288,7 +299,10 @@ def test_what_is_not_named_stays_as_it_is(easel: Run, outputs: dict[str, str]) -
     made = tenants_of(outputs).named("shop")
     wanted = {"day_budget": 1_250_000, "month_budget": 25_000_000, "response_format": "url"}
     assert made == Tenant.model_validate({"name": "shop", "models": ["gpt-image-2"], **wanted})
-    options = ("month-budget", "day-budget", "models", "default-model", "response-format")
+    assert easel("tenants", "set", "shop", "--requests-per-minute=60")[0] == 0
+    assert getattr(tenants_of(outputs).named("shop"), "requests_per_minute", None) == 60
+    rates = ("requests-per-minute", "images-per-minute")
+    options = ("month-budget", "day-budget", "models", "default-model", "response-format", *rates)
     cleared = [word for each in options for word in (f"--{each}", "none")]
     assert easel("tenants", "set", "shop", *cleared, "--default-quality=none")[0] == 0
     assert tenants_of(outputs).named("shop") == Tenant(name="shop")
@@ -315,6 +329,8 @@ tenant           shop
 suspended        no
 month budget     2.5 USD
 day budget       no limit
+requests/min     no limit
+images/min       7
 models           all
 default model    gpt-image-2
 default quality  the deployment's
@@ -322,14 +338,19 @@ response format  both
 """
 
 
+PLAIN = ("--default-model", "gpt-image-2")
+
+
 def test_a_tenant_is_shown(easel: Run, outputs: dict[str, str]) -> None:
-    easel("tenants", "create", "shop", "--month-budget", "2.50", "--default-model", "gpt-image-2")
+    easel("tenants", "create", "shop", "--month-budget", "2.50", *PLAIN, "--images-per-minute=7")
     assert easel("tenants", "show", "shop")[:2] == (0, SHOWN)
     assert json.loads(easel("tenants", "show", "shop", "--json")[1]) == {
         "name": "shop",
         "suspended": False,
         "month_budget_usd": 2.5,
         "day_budget_usd": None,
+        "requests_per_minute": None,
+        "images_per_minute": 7,
         "models": [],
         "default_model": "gpt-image-2",
         "default_quality": None,

@@ -17,6 +17,7 @@ TREE = {
     "Gone": (410, "invalid_request_error", "job_expired", False),
     "RequestTooLarge": (413, "invalid_request_error", "request_too_large", False),
     "BudgetExceeded": (429, "insufficient_quota", "budget_exceeded", False),
+    "RateLimited": (429, "rate_limit_error", "rate_limit_exceeded", None),
     "Overloaded": (503, "service_unavailable_error", "upstream_overloaded", True),
     "UpstreamRefused": (502, "server_error", "upstream_error", False),
     "UpstreamBusy": (503, "service_unavailable_error", "upstream_overloaded", True),
@@ -90,3 +91,13 @@ def test_it_keeps_the_wait_too() -> None:
 
 def test_a_status_that_came_back_as_text_is_still_a_number() -> None:
     assert EaselError.from_record({**Overloaded("x").record(), "status": "503"}).status == 503
+
+
+def test_a_wait_at_a_limit_is_told_to_the_millisecond() -> None:
+    error = errors.RateLimited("because", retry_after=4.8112)
+    error.limits = {"x-ratelimit-limit-requests": "20"}
+    assert error.headers() == {
+        "retry-after": "5",
+        "retry-after-ms": "4812",
+        "x-ratelimit-limit-requests": "20",
+    }

@@ -26,6 +26,7 @@ from easel.errors import EaselError, InvalidRequest, NotFound
 from easel.images import MAX_BYTES
 from easel.inputs import Inputs, begun
 from easel.jobs import Job
+from easel.limits import Rate
 from easel.openapi import VERSION, document
 from easel.pages import Page, listed
 from easel.prompt import Parts, Prompt
@@ -495,8 +496,11 @@ def raised() -> Iterator[tuple[int, str]]:
 
 def test_an_errors_response_tells_its_codes_and_its_headers() -> None:
     steering = EaselError("wait", retry=True, retry_after=1).headers()
+    rates = {"retry-after-ms", *Rate("requests", 1).headers(0, 0), *Rate("images", 1).headers(0, 0)}
     for status, [meaning, *codes] in replies.ERRORS.items():
         response = DOCUMENT["components"]["responses"][f"Error{status}"]
-        assert response["headers"].keys() == {"x-request-id", "cache-control", *steering}
+        limited = rates if status == 429 else set()
+        told = {"x-request-id", "cache-control", *steering} | limited
+        assert response["headers"].keys() == told
         assert response["description"].startswith(meaning)
         assert re.findall(r"`(\w+)`", response["description"].partition("Codes: ")[2]) == codes

@@ -13,6 +13,7 @@ from easel.aws.bucket import Bucket
 from easel.aws.events import Events
 from easel.aws.inbox import Inbox
 from easel.aws.ledger import Ledger
+from easel.aws.limits import Limits
 from easel.aws.queue import Queue
 from easel.aws.secrets import Secrets
 from easel.aws.tenants import Tenants
@@ -41,6 +42,7 @@ class Easel:
     settings: Settings
     catalogue: Catalogue
     tenants: Tenants
+    limits: Limits
     bucket: Bucket
     reader: Reader
     inbox: Inbox
@@ -87,6 +89,7 @@ def build(
         settings=settings,
         catalogue=catalogue,
         tenants=Tenants(dynamodb, settings.tenants_table),
+        limits=Limits(dynamodb, settings.jobs_table, clock),
         bucket=bucket,
         reader=Reader(catalogue, settings),
         inbox=inbox,

@@ -9,6 +9,7 @@
     ├── Gone                        410  job_expired, input_expired
     ├── RequestTooLarge             413  request_too_large
     ├── BudgetExceeded              429  budget_exceeded; nothing was held
+    ├── RateLimited                 429  rate_limit_exceeded; nothing was opened, come back later
     ├── Overloaded                  503  upstream_overloaded; nothing was bought, come back later
     └── UpstreamFailure                  a call to upstream that brought no picture
         ├── UpstreamRefused              its own status, code, param and message; surely not billed
@@ -22,6 +23,7 @@ The wire shape is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Self
 
 
@@ -165,6 +167,24 @@ class BudgetExceeded(EaselError):
     type = "insufficient_quota"
     code = "budget_exceeded"
     retry = False
+
+
+class RateLimited(EaselError):
+    """The tenant asks too much in a minute; ``retry_after`` is when the same call is let in.
+
+    ``limits`` are OpenAI's headers of what is left (``x-ratelimit-…``).
+    """
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    limits: Mapping[str, str] = {}
+
+    def headers(self) -> dict[str, str]:
+        """Return the same, the wait to the millisecond as OpenAI's SDKs read it, and the limits."""
+        exact = {"retry-after-ms": str(math.ceil((self.retry_after or 0) * 1000))}
+        return {**super().headers(), **exact, **self.limits}
 
 
 class Overloaded(EaselError):

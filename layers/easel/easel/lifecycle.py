@@ -77,11 +77,13 @@ class Lifecycle:
         *,
         delivered: bool = False,
         question: Question | None = None,
+        admit: Callable[[int], None] | None = None,
     ) -> Job:
         """Return the call's job: a new one with its ceiling held, or the one it repeats.
 
-        ``delivered``: the caller is given the job's id, and will come for its images. Raises
-        Conflict where an idempotency key comes back with another request, or BudgetExceeded.
+        ``delivered``: the caller is given the job's id, and will come for its images. ``admit`` is
+        asked once to let in a new job of so many images, and may raise. Raises Conflict where an
+        idempotency key comes back with another request, or BudgetExceeded.
         """
         pointer = _pointer(request, identity)
         hold = request.ceiling(self.catalogue)
@@ -95,6 +97,9 @@ class Lifecycle:
                 if job := self._claimed(met, pointer, before):
                     return job
                 continue
+            if admit:
+                admit(request.count)
+                admit = None
             job = Job.new(
                 tenant.name,
                 request,

@@ -68,11 +68,24 @@ _HEADERS = {
     "preference-applied": _header("That the preference was followed.", "respond-async"),
     "x-should-retry": _header("Whether to ask again: `true` or `false`.", "false"),
     "retry-after": _header("How long to wait before that, in seconds.", 5, "integer"),
+    "retry-after-ms": _header("The same in milliseconds.", 4812, "integer"),
+    **{
+        f"x-ratelimit-{one}-{what}": _header(
+            f"{about} {what} a minute, where that is limited.", said
+        )
+        for what in ("requests", "images")
+        for one, about, said in (
+            ("limit", "How many", "20"),
+            ("remaining", "How many are left of your", "19"),
+            ("reset", "When you have all of your", "3.000s"),
+        )
+    },
     "deprecation": _header("Since when the model's end is near (RFC 9745).", "@1793491200"),
     "sunset": _header("When the model ends (RFC 8594).", "Tue, 01 Dec 2026 00:00:00 GMT"),
 }
 _ALWAYS = ("x-request-id", "cache-control")
 _ENDING = ("deprecation", "sunset")
+_LIMITS = tuple(name for name in _HEADERS if name.startswith("x-ratelimit-"))
 
 
 def _parameter(name: str, place: str, about: str, schema: Schema | None = None) -> Schema:
@@ -134,7 +147,8 @@ def _reply(about: str, *said: str, headers: Sequence[str] = ()) -> Schema:
 
 def _error(about: str, *codes: str) -> Schema:
     listed = f" Codes: {', '.join(f'`{code}`' for code in codes)}." if codes else ""
-    return _reply(about + listed, "Error", headers=("x-should-retry", "retry-after"))
+    limits = ("retry-after-ms", *_LIMITS) if "rate_limit_exceeded" in codes else ()
+    return _reply(about + listed, "Error", headers=("x-should-retry", "retry-after", *limits))
 
 
 def _errors(*statuses: int) -> Schema:
@@ -147,7 +161,8 @@ def _refusals(statuses: Sequence[int]) -> Schema:
 
 def _images(*besides: str) -> Schema:
     """Return the response of a job that is done, or of a call that says something ``besides``."""
-    reply = _reply("The images.", "ImagesResponse", *besides, headers=_ENDING)
+    limits = _LIMITS if besides else ()
+    reply = _reply("The images.", "ImagesResponse", *besides, headers=(*_ENDING, *limits))
     event = {"schema": {"$ref": REF.format(model="CompletedEvent")}}
     reply["content"]["text/event-stream"] = event
     return reply
@@ -157,12 +172,12 @@ _ELSEWHERE = _reply(
     "Not here: `Location` waits on for the job, which is the body; or it is where an answer too "
     "large for Lambda lies, and there is no body. Fetch the latter without your key.",
     "Job",
-    headers=("location",),
+    headers=("location", *_LIMITS),
 )
 _ACCEPTED = _reply(
     "The job, as `Prefer: respond-async` wishes.",
     "Job",
-    headers=("location", "preference-applied"),
+    headers=("location", "preference-applied", *_LIMITS),
 )
 
 

@@ -62,6 +62,11 @@ class Request(BaseModel):
         """All that is sent along: images, mask and markup."""
         return (*self.images, *(one for one in (self.mask, self.markup) if one))
 
+    @property
+    def count(self) -> int:
+        """How many images are asked for."""
+        return self.parameters.get("n") or 1
+
     def ceiling(self, catalogue: Catalogue) -> int:
         """Return what the call can cost at most, in micro-dollars."""
         return catalogue.model(self.model).ceiling(

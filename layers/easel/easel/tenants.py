@@ -35,6 +35,11 @@ class Tenant(BaseModel):
     None: without limit."""
     day_budget: int | None = Field(default=None, ge=0)
     """The same of a day."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    """How many pictures' calls it may make in a minute, by HTTPS and direct invocation; None: any.
+    """
+    images_per_minute: int | None = Field(default=None, ge=1)
+    """How many images they may ask for; one that meets a job there is asks for none."""
     models: tuple[str, ...] = ()
     """The only models it may use, by any of their names; none named: all."""
     default_model: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from easel.doors.references import tenancy
 from easel.errors import Overloaded
 from easel.identity import Identity
 from easel.jobs import Job
+from easel.limits import Admission
 from easel.requests import Asked, Delivery, Operation
 from easel.responses import (
     LARGEST_ANSWER,
@@ -40,6 +42,15 @@ MOST_HOPS = 8
 def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Reply:
     """Open the call's job, and wait for it. ``ends_at``: when the function itself must be done."""
     until = _deadline(easel, call, ends_at)
+    admission = Admission(call.tenant, easel.limits.take)
+    admission.call()
+    reply = _made(easel, operation, call, admission, until)
+    return replace(reply, headers={**reply.headers, **admission.headers})
+
+
+def _made(
+    easel: Easel, operation: Operation, call: Call, admission: Admission, until: float
+) -> Reply:
     fields, inputs = bodies.parse(easel.reader, call.body, call.header("content-type"))
     tenant = call.tenant
     today = easel.lifecycle.today()
@@ -48,7 +59,14 @@ def make(easel: Easel, operation: Operation, call: Call, ends_at: float) -> Repl
     if asked.quote:
         return Reply(200, quoted(easel, tenant, asked, call.identity))
     later = call.preference("respond-async") is not None and easel.lifecycle.queue is not None
-    job = easel.lifecycle.open(tenant, asked.request, asked.uploads, call.identity, delivered=later)
+    job = easel.lifecycle.open(
+        tenant,
+        asked.request,
+        asked.uploads,
+        call.identity,
+        delivered=later,
+        admit=admission.images,
+    )
     if later:
         return _accepted(easel, call, job, asked.delivery)
     job = easel.lifecycle.wait(job, until)

@@ -16,6 +16,7 @@ from easel.errors import EaselError, InvalidRequest, Overloaded, RequestTooLarge
 from easel.identity import Identity
 from easel.inputs import Inputs
 from easel.jobs import Job
+from easel.limits import Admission
 from easel.requests import Operation
 from easel.responses import LARGEST_ANSWER, answer_bytes
 from easel.responses import answer as responses
@@ -43,6 +44,8 @@ def _answer(
     easel: Easel, operation: Operation, event: dict[str, Any], request_id: str, until: float
 ) -> dict[str, Any]:
     tenant = _tenant(easel, event.pop("tenant", None))
+    admission = Admission(tenant, easel.limits.take)
+    admission.call()
     key = event.pop("idempotency_key", None) or request_id
     event.setdefault("response_format", "url")
     today = easel.inline.today()
@@ -52,7 +55,7 @@ def _answer(
         return quoted(easel, tenant, asked, identity)
     if asked.delivery.stream:
         raise InvalidRequest("A direct invocation does not stream.", param="stream")
-    job = easel.inline.open(tenant, asked.request, asked.uploads, identity)
+    job = easel.inline.open(tenant, asked.request, asked.uploads, identity, admit=admission.images)
     job = _done(easel.inline.wait(job, until))
     if answer_bytes(job, asked.delivery) > LARGEST_ANSWER:
         raise RequestTooLarge(

@@ -17,7 +17,6 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run invoke test lint unit stack clients chaos model soak bench build deploy ready clean
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
 
 help:
 	@echo "make run             the local stack, on PORT (8080)"
@@ -41,7 +40,10 @@ run: $(VENV)/dev/ready
 invoke: $(VENV)/dev/ready ready
 	@exec $(PYTHON) -m local.invoke $(F) $(E)
 
-test: lint unit stack
+# They wait more than they work: side by side they take half as long. Each tells what it has to say at its end.
+test:
+	@echo "· lint, unit tests and stack tests side by side: about 8 minutes on 2 cores"
+	@$(MAKE) --no-print-directory -j 3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line) stack unit lint
 
 lint: export AWS_DEFAULT_REGION ?= us-east-1
 lint: $(VENV)/dev/ready $(VENV)/sam/ready
@@ -55,11 +57,11 @@ lint: $(VENV)/dev/ready $(VENV)/sam/ready
 
 unit: $(VENV)/dev/ready
 	@echo "· unit tests"
-	@$(PYTHON) -m pytest tests/unit tests/functions
+	@nice $(PYTHON) -m pytest tests/unit tests/functions
 
 stack: $(VENV)/dev/ready ready $(CLIENTS)
 	@echo "· template and stack tests"
-	@$(PYTHON) -m pytest -n 0 tests/template tests/stack
+	@$(PYTHON) -m pytest -n 2 --no-loadscope-reorder tests/template tests/stack
 
 clients: $(VENV)/dev/ready ready $(CLIENTS)
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.clients.matrix $(ONLY)
@@ -98,7 +100,7 @@ $(VENV)/%/ready: requirements/%.txt
 	@echo "· installing requirements/$*.txt"
 	@rm -rf $(@D)
 	@python="$$(local/find-python)" && "$$python" -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements/$*.txt
+	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile -r requirements/$*.txt
 	@touch $@
 
 .local/node/ready: requirements/package.json

@@ -1,5 +1,6 @@
 """The running local stack: one for the session, or the one that EASEL_STACK describes."""
 
+import fcntl
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,16 @@ def start(state: Path, *parameters: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
 
 
-def described(state: Path, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-    """Wait until the stack is ready; return what it says of itself."""
+def described(state: Path, process: "subprocess.Popen[bytes] | None") -> dict[str, Any]:
+    """Wait until the stack is ready; return what it says of itself.
+
+    ``process`` is None where another process has started it.
+    """
     until = time.monotonic() + STARTS_WITHIN
     while not (state / "stack.json").exists():
-        if process.poll() is not None or time.monotonic() > until:
-            process.terminate()
+        if (process and process.poll() is not None) or time.monotonic() > until:
+            if process:
+                process.terminate()
             pytest.fail((state / "run.log").read_text())
         time.sleep(0.1)
     description: dict[str, Any] = json.loads((state / "stack.json").read_text())
@@ -55,13 +61,33 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     if running := os.environ.get("EASEL_STACK"):
         yield json.loads(Path(running).read_text())
         return
-    state = tmp_path_factory.mktemp("stack")
-    origins = ",".join(("https://app.example.com", f"http://127.0.0.1:{free_port()}"))
-    process = start(state, *PARAMETERS, f"AllowedOrigins={origins}")
-    try:
+    with shared(tmp_path_factory.getbasetemp()) as (state, ours):
+        origins = ",".join(("https://app.example.com", f"http://127.0.0.1:{free_port()}"))
+        process = start(state, *PARAMETERS, f"AllowedOrigins={origins}") if ours else None
         yield described(state, process)
-    finally:
+    if process:
         stop(process)
+
+
+@contextmanager
+def shared(temporary: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield where the stack of all of xdist's workers writes, and whether it is ours to start.
+
+    To whom it is, is let go on only when no other uses it any more.
+    """
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    state = (temporary if alone else temporary.parent) / "stack"
+    with (state.parent / "stack.users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            state.mkdir()
+            ours = True
+        except FileExistsError:
+            ours = False
+        try:
+            yield state, ours
+        finally:
+            fcntl.flock(users, fcntl.LOCK_EX if ours else fcntl.LOCK_UN)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ help:
 	@echo "make lint | unit | stack"
 	@echo "                     a part of it"
 	@echo "make clients         every published client in every case it can express, as a table; with ONLY=curl some"
-	@echo "make chaos           2,000 jobs whose calls fail and whose processes die, and their books; about half an hour"
+	@echo "make chaos           2,000 jobs whose calls fail and whose processes die, and their books; 45 minutes"
 	@echo "make model           the long form of the drawn lives of jobs, and of two at once; with LIVES=1000 so many"
 	@echo "make soak            500 files in the inbox, good and bad, as a table; 10 minutes"
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"

@@ -115,19 +115,26 @@ class Verdict:
         return self.book.bought_twice(self.trial.case.attempts)
 
     @property
-    def faults(self) -> list[str]:
-        """All that is wrong, in words."""
-        trial, book = self.trial, self.book
+    def harm(self) -> list[str]:
+        """What must not be, struck or not, in words."""
         wrong = {
             "lost": self.lost,
             "bought twice": self.bought_twice,
-            "left behind": book.left_behind,
-            "unbooked": book.unbooked,
+            "left behind": self.book.left_behind,
+            "unbooked": self.book.unbooked,
+        }
+        return [words for words, so in wrong.items() if so]
+
+    @property
+    def faults(self) -> list[str]:
+        """All that is wrong with a trial that was to be struck, in words."""
+        trial, book = self.trial, self.book
+        wrong = {
             "never struck": not trial.hit,
             f"ended in {trial.read!r}, not in {trial.case.ends}": not self._as_expected(),
             f"{len(book.jobs)} jobs": len(book.jobs) != 1,
         }
-        return [words for words, so in wrong.items() if so]
+        return self.harm + [words for words, so in wrong.items() if so]
 
     def _as_expected(self) -> bool:
         unknown, images = self.trial.read == "upstream_outcome_unknown", self.trial.read == "images"
@@ -172,7 +179,8 @@ def table(verdicts: list[Verdict]) -> str:
     for verdict in verdicts:
         groups[verdict.trial.case.fault].append(verdict)
     rows = [_row(fault, group) for fault, group in groups.items()]
-    head = ("fault", "jobs", "lost", "bought twice", "left behind", "unbooked", "slowest recovery")
+    harm = ("lost", "bought twice", "left behind", "unbooked")
+    head = ("fault", "jobs", "struck", *harm, "slowest recovery")
     rows = [head, *rows, _row("all", verdicts)]
     wide = max(len(row[0]) for row in rows)
     return "\n".join(
@@ -185,6 +193,7 @@ def table(verdicts: list[Verdict]) -> str:
 def _row(fault: str, group: list[Verdict]) -> tuple[str, ...]:
     counts = (
         len(group),
+        sum(bool(one.trial.hit) for one in group),
         sum(one.lost for one in group),
         sum(one.bought_twice for one in group),
         sum(one.book.left_behind for one in group),

@@ -1,4 +1,4 @@
-"""`easel`: tenants, their keys, the inbox, what is stuck, and whether all is well.
+"""`easel`: tenants, their keys and costs, the inbox, what is stuck, and whether all is well.
 
 A command finds the stack by its outputs and its parts by boto3, in whatever AWS the environment
 leads to: the local stack's where AWS_ENDPOINT_URL is set.
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.types import ExistingFile
 
-from cli import tenants
+from cli import spend, tenants
 from cli.options import Find, Json, Yes, agreed
 from cli.stack import Failure, Stack, explained
 from easel.tenants import valid_name
@@ -28,6 +28,8 @@ app.command(tenants.keys)
 app.command(inbox)
 jobs = App(name="jobs", help="Work that was asked for.")
 app.command(jobs)
+jobs.command(spend.listed, name="list")
+app.command(spend.spend)
 
 
 @app.meta.default

@@ -211,6 +211,7 @@ def _rate(limit: int | None) -> str:
 def _lines(tenant: Tenant) -> str:
     said = {
         "tenant": tenant.name,
+        "class": tenant.tenant_class,
         "suspended": "yes" if tenant.suspended else "no",
         "month budget": _budget(tenant.month_budget),
         "day budget": _budget(tenant.day_budget),

@@ -6,13 +6,13 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from cli.stack import Failure
 from easel.catalogue import Catalogue
-from easel.tenants import Quality, ResponseFormat, Tenant
+from easel.tenants import STANDARD, Quality, ResponseFormat, Tenant, valid_class
 
 _RATE = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 _USD = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
@@ -39,6 +39,8 @@ class Wanted:
     """The quality of requests without one; none: the deployment's."""
     response_format: ResponseFormat | Literal["none"] | None = None
     """What its calls get that ask for neither; none: both."""
+    tenant_class: Annotated[str | None, Parameter(name="--class")] = None
+    """What metrics count it as, in place of its name; none: standard."""
 
     def changes(self) -> dict[str, Any]:
         """Return the fields of a tenant that were given. Raises Failure, or NotFound of a model."""
@@ -83,8 +85,9 @@ _READ = {
     "images_per_minute": _rate,
     "models": _models,
     "default_model": _model,
+    "tenant_class": valid_class,
 }
-_NONE: dict[str, Any] = {"models": []}
+_NONE: dict[str, Any] = {"models": [], "tenant_class": STANDARD}
 
 
 def sound(tenant: Tenant) -> Tenant:

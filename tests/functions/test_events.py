@@ -56,6 +56,7 @@ EXPECTED = {
     ),
     "jobs/cancel": lambda answer, _: answer["statusCode"] == 404,
     "jobs/list": lambda answer, _: json.loads(answer["body"])["data"] == [],
+    "jobs/usage": lambda answer, _: json.loads(answer["body"])["group_by"] == "model",
     "jobs/https": lambda answer, _: answer["statusCode"] == 404,
     "models/https": lambda answer, _: len(json.loads(answer["body"])["data"]) > 5,
     "models/preflight": lambda answer, _: answer["statusCode"] == 404,

@@ -41,6 +41,8 @@ MAY = {
             "put jobs",
             "update jobs",
             "check jobs",
+            "get ledger",
+            "query ledger",
             "put ledger",
             "update ledger",
         ),

@@ -36,7 +36,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("requests",),
     ("jobs", "schemas", "manifest"),
     ("identity",),
-    ("responses", "replies", "pages"),
+    ("responses", "pages"),
+    ("usage",),
+    ("replies",),
     ("openapi",),
     ("telemetry",),
     ("outbox", "sources", "notifications"),
@@ -224,7 +226,6 @@ SHOWN_BY = {
     # what is tested through what it serves
     "parameters": "catalogue",
     "sizes": "catalogue",
-    "prices": "catalogue",
     "models": "catalogue",
     "formats": "images",
     "inputs": "requests",
@@ -245,6 +246,7 @@ SHOWN_BY_HANDLERS = {
     "doors.jobs",
     "doors.pictures",
     "doors.queue",
+    "doors.usage",
 }
 
 

@@ -35,6 +35,7 @@ from easel.responses import Links, answer, job_object, quote
 from easel.settings import Settings
 from easel.tenants import Tenant
 from easel.uploads import read as read_upload
+from easel.usage import Balance, Count, Span, report
 from local.template import ROOT, gateway_responses, load
 from tests.unit.doors.events import call
 from tests.unit.examples import NOW, image, job, picture, request, succeeded
@@ -96,10 +97,11 @@ def test_a_path_names_its_parameters() -> None:
         assert named == set(re.findall(r"\{(\w+)\}", path))
 
 
-def test_the_result_takes_the_delivery_and_the_hop_and_a_list_its_page() -> None:
+def test_the_result_takes_the_delivery_and_the_hop_a_list_its_page_and_usage_its_days() -> None:
     parameters = DOCUMENT["components"]["parameters"].values()
     queried = {one["name"] for one in parameters if one["in"] == "query"}
-    assert queried == Delivery.model_fields.keys() | {"hop"} | Page.model_fields.keys()
+    days = {field.alias or name for name, field in Span.model_fields.items()}
+    assert queried == Delivery.model_fields.keys() | {"hop"} | Page.model_fields.keys() | days
 
 
 def test_nothing_is_described_that_is_not_referred_to() -> None:
@@ -393,6 +395,23 @@ def granted() -> Any:
     return json.loads(uploads.grant(call("inputs"), bucket, 3600, NOW).rendered("r")["body"])
 
 
+class Books:
+    """Books that count something."""
+
+    def counts(self, *_: str) -> Iterator[Count]:
+        yield Count("2026-11-22", "gpt-image-2", "edit", 1, 1, 1, 1)
+
+    def balance(self, *_: str) -> Balance:
+        return Balance(2, 1)
+
+
+def reports() -> Iterator[Any]:
+    days = Span.asked({}, TODAY)
+    for tenant in (Tenant(name="a"), Tenant(name="b", month_budget=5, day_budget=4)):
+        made = report(Books(), tenant, days, NOW)  # type: ignore[arg-type]  # all it asks
+        yield json.loads(json.dumps(made))
+
+
 def refusals() -> Iterator[Any]:
     kinds: list[type[EaselError]] = [EaselError]
     for kind in kinds:
@@ -418,6 +437,10 @@ SAID = {
     "Model": [*served("/models")["data"], served("/models/{id}", "gpt-image-2")],
     "Health": [served("/healthz")],
     "Input": [granted()],
+    "UsageReport": list(reports()),
+    "UsageRow": [row for said in reports() for row in said["data"]],
+    "UsageTotal": [said["total"] for said in reports()],
+    "UsagePeriod": [said[period] for said in reports() for period in ("month", "day")],
     "Document": [served("/openapi.json")],
 }
 

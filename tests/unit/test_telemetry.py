@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from easel import telemetry
-from easel.errors import InvalidRequest
+from easel.errors import (
+    BudgetExceeded,
+    InvalidRequest,
+    UpstreamBusy,
+    UpstreamMisconfigured,
+    UpstreamRefused,
+    UpstreamUnknown,
+)
 from easel.jobs import Job
 from tests.unit.examples import NOW, image, job, request, succeeded
 
@@ -61,12 +69,19 @@ def test_a_job_is_logged_by_what_it_was(
     assert "error" not in line
 
 
-def test_a_job_is_counted(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-    _, metrics = closed(succeeded(image(), image()), log, capsys)
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return the metrics, a line each."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_job_is_counted_by_its_tenants_class_and_its_model(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, metrics = closed(succeeded(image(), image(), tenant_class="gold"), log, capsys)
     assert (metrics["JobsSucceeded"], metrics["Images"]) == ([1], [2])
-    assert metrics["MicroDollars"] == [13_000]
-    assert (metrics["operation"], metrics["model"]) == ("generate", "gpt-image-2.5-flare")
-    assert "ChargesAboveHold" not in metrics
+    assert (metrics["MicroDollars"], metrics["HeldMicroDollars"]) == ([13_000], [20_000])
+    assert (metrics["tenant_class"], metrics["model"]) == ("gold", "gpt-image-2.5-flare")
+    assert not {"ChargesAboveHold", "BudgetRefusals"} & metrics.keys()
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Easel"
 
 
@@ -79,9 +94,8 @@ def test_a_charge_above_its_hold_is_counted(
 
 def test_an_alarm_needs_no_model_to_see_it(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.closed(succeeded(charge=20_001))
-    lines = map(json.loads, capsys.readouterr().out.splitlines())
-    [line] = [line for line in lines if "ChargesAboveHold" in line]
-    assert not {"model", "operation"} & line.keys()
+    [line] = [line for line in lines(capsys) if "ChargesAboveHold" in line]
+    assert not {"model", "tenant_class"} & line.keys()
 
 
 def test_nothing_of_one_job_is_counted_with_the_next(
@@ -92,9 +106,103 @@ def test_nothing_of_one_job_is_counted_with_the_next(
     failed = job(request=request(model="gpt-image-2", operation="edit"))
     telemetry.closed(failed.close("failed", NOW, error=InvalidRequest("x")))
     metrics = counted(capsys)
-    assert (metrics["model"], metrics["operation"]) == ("gpt-image-2", "edit")
+    assert (metrics["model"], metrics["tenant_class"]) == ("gpt-image-2", "standard")
     assert (metrics["JobsFailed"], metrics["MicroDollars"]) == ([1], [0])
     assert not {"JobsSucceeded", "ChargesAboveHold"} & metrics.keys()
+
+
+REFUSED = BudgetExceeded("none left")
+
+
+def test_a_call_that_no_budget_has_room_for_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with telemetry.admitted(job(tenant_class="gold")):
+        pass
+    assert lines(capsys) == []
+    with pytest.raises(BudgetExceeded), telemetry.admitted(job(tenant_class="gold")):
+        raise REFUSED
+    [line] = lines(capsys)
+    assert (line["BudgetRefusals"], line["tenant_class"]) == ([1], "gold")
+
+
+def test_a_further_attempt_that_no_budget_has_room_for_is_counted(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, metrics = closed(job().close("failed", NOW, error=REFUSED), log, capsys)
+    assert (metrics["BudgetRefusals"], metrics["JobsFailed"]) == ([1], [1])
+
+
+def test_upstreams_latency_is_of_what_it_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([NOW, NOW + 6.5])
+    with telemetry.called(job(request=request(operation="edit")), lambda: next(times)):
+        pass
+    [line] = lines(capsys)
+    assert line["UpstreamLatency"] == [6500]
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Metrics"] == [{"Name": "UpstreamLatency", "Unit": "Milliseconds"}]
+    assert (line["operation"], line["model"]) == ("edit", "gpt-image-2.5-flare")
+
+
+@pytest.mark.parametrize(
+    ("failure", "metric"),
+    [
+        (UpstreamBusy("x", status=429), "UpstreamLimited"),
+        (UpstreamRefused("x", status=429, code="insufficient_quota"), "UpstreamLimited"),
+        (UpstreamBusy("x"), "UpstreamFailed"),
+        (UpstreamBusy("x", status=502), "UpstreamFailed"),
+        (UpstreamUnknown("x"), "UpstreamFailed"),
+        (UpstreamMisconfigured("x"), None),
+        (UpstreamRefused("x", status=400, code="moderation_blocked"), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_upstreams_refusals_are_counted(
+    failure: Exception, metric: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(type(failure)), telemetry.called(job(), lambda: NOW):
+        raise failure
+    assert [metric in line for line in lines(capsys)] == ([True] if metric else [])
+
+
+def test_a_hit_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.cache_hit("gold", "gpt-image-2")
+    [line] = lines(capsys)
+    assert (line["CacheHits"], line["tenant_class"], line["model"]) == ([1], "gold", "gpt-image-2")
+
+
+def test_metrics_have_few_dimensions_and_name_nobody(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = request(prompt="secret", user="secret", parameters={"x": "secret"})
+    one = succeeded(image("images/secret/1.png"), tenant="secret", request=asked, charge=20_001)
+    telemetry.closed(one)
+    telemetry.cache_hit("gold", "gpt-image-2")
+    for failure in (UpstreamBusy("secret", status=429), UpstreamBusy("secret")):
+        with pytest.raises(UpstreamBusy), telemetry.called(one, lambda: NOW):
+            raise failure
+    with pytest.raises(BudgetExceeded), telemetry.admitted(one):
+        raise BudgetExceeded("secret")
+    with telemetry.called(one, lambda: NOW):
+        pass
+    said = lines(capsys)
+    assert "secret" not in json.dumps(said)
+    assert one.id not in json.dumps(said)
+    for line in said:
+        [directive] = line.pop("_aws")["CloudWatchMetrics"]
+        [dimensions] = directive["Dimensions"]
+        assert set(dimensions) <= {"service", "tenant_class", "model", "operation"}
+        assert line.keys() == {*dimensions, *(each["Name"] for each in directive["Metrics"])}
+    told = {name for line in said for name in line if name[0].isupper()}
+    assert told == documented() - {"JobsFailed", "JobsCancelled"}
+
+
+def documented() -> set[str]:
+    """Return the metrics that the module's docstring tables say."""
+    told = {
+        name
+        for row in re.findall(r"^\| ([A-Z][\w, ]+) \|", str(telemetry.__doc__), re.MULTILINE)
+        for name in row.split(", ")
+    }
+    return {*told, "ChargesAboveHold"}
 
 
 def test_nothing_that_was_asked_or_made_is_said(

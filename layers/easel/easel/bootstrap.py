@@ -9,6 +9,7 @@ from time import sleep, time
 from typing import TYPE_CHECKING
 
 from easel.aws import clients
+from easel.aws.books import Books
 from easel.aws.bucket import Bucket
 from easel.aws.events import Events
 from easel.aws.inbox import Inbox
@@ -43,6 +44,7 @@ class Easel:
     catalogue: Catalogue
     tenants: Tenants
     limits: Limits
+    books: Books
     bucket: Bucket
     reader: Reader
     inbox: Inbox
@@ -90,6 +92,7 @@ def build(
         catalogue=catalogue,
         tenants=Tenants(dynamodb, settings.tenants_table),
         limits=Limits(dynamodb, settings.jobs_table, clock),
+        books=Books(dynamodb, settings.ledger_table),
         bucket=bucket,
         reader=Reader(catalogue, settings),
         inbox=inbox,

@@ -19,7 +19,7 @@ from easel.errors import Conflict, EaselError, Gone
 from easel.inputs import Image
 from easel.questions import Question
 from easel.requests import Request
-from easel.tenants import day, month
+from easel.tenants import STANDARD, day, month
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -78,6 +78,8 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tenant: str
+    tenant_class: str = STANDARD
+    """The tenant's when the job was opened; for metrics."""
     id: str
     request: Request
     hold: int
@@ -119,6 +121,7 @@ class Job(BaseModel):
         *,
         hold: int,
         now: float,
+        tenant_class: str = STANDARD,
         month_budget: int | None = None,
         day_budget: int | None = None,
         keyed: bool = False,
@@ -129,6 +132,7 @@ class Job(BaseModel):
         """Return a queued job with an id that is time-ordered and unguessable."""
         return cls(
             tenant=tenant,
+            tenant_class=tenant_class,
             id=f"job_{int(now * 1000):011x}{secrets.token_hex(12)}",
             request=request,
             hold=hold,

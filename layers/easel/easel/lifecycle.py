@@ -105,6 +105,7 @@ class Lifecycle:
                 request,
                 hold=hold,
                 now=self.clock(),
+                tenant_class=tenant.tenant_class,
                 month_budget=tenant.month_budget,
                 day_budget=tenant.day_budget,
                 keyed=identity.idempotency_key is not None,
@@ -112,7 +113,9 @@ class Lifecycle:
                 question=question,
                 untold=question is not None or bool(self.settings.event_bus),
             )
-            if self.ledger.open(job, pointer, before, identity.opened(job.id, known)):
+            with telemetry.admitted(job):
+                opened = self.ledger.open(job, pointer, before, identity.opened(job.id, known))
+            if opened:
                 self._nudge(job)
                 return job
 

@@ -11,12 +11,15 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from pydantic import BaseModel
+
 from easel import replies, schemas
 from easel.catalogue import Catalogue
 from easel.pages import Page
 from easel.requests import Delivery, Operation
 from easel.schemas import JOB_ID, REF, Schema
 from easel.settings import Settings
+from easel.usage import Span
 
 VERSION = "0.1.0"
 
@@ -103,8 +106,8 @@ def _delivery(name: str, about: str) -> Schema:
     return _parameter(name, "query", about, schemas.given(made["properties"][name]))
 
 
-def _page(name: str) -> Schema:
-    made = Page.model_json_schema(schema_generator=schemas.Untitled)["properties"][name]
+def _queried(model: type[BaseModel], name: str) -> Schema:
+    made = model.model_json_schema(schema_generator=schemas.Untitled)["properties"][name]
     about = made.pop("description")
     return _parameter(name, "query", about, schemas.given(made) if "anyOf" in made else made)
 
@@ -117,8 +120,11 @@ _PARAMETERS = {
         "Prefer", "header", "`wait=5`: at most 5 seconds; `respond-async`: not at all (RFC 7240)."
     ),
     "JobId": _parameter("id", "path", "A job's."),
-    "Limit": _page("limit"),
-    "After": _page("after"),
+    "Limit": _queried(Page, "limit"),
+    "After": _queried(Page, "after"),
+    "From": _queried(Span, "from"),
+    "To": _queried(Span, "to"),
+    "GroupBy": _queried(Span, "group_by"),
     "ModelId": _parameter("id", "path", "A model's, or another name of it."),
     "Hop": _parameter(
         "hop", "query", "How often the wait has gone on.", {"type": "integer", "minimum": 0}
@@ -205,6 +211,11 @@ def _paths(forms: Schema) -> Schema:
                 "headJobResult", "Wait on for a job.", _reply("It is done.", headers=_ENDING)
             ),
             "post": _waiting("postJobResult", "The same, for clients that post again.", _images()),
+        },
+        "/usage": {
+            "get": _looking(
+                "getUsage", "Tell what was spent.", "UsageReport", (400,), "From", "To", "GroupBy"
+            )
         },
         "/models": {"get": _looking("listModels", "List the models.", "ModelList", ())},
         "/models/{id}": {

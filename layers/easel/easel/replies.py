@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from easel.jobs import Status
 from easel.requests import Operation
 from easel.schemas import REF, Schema, Untitled
+from easel.usage import UsageReport
 
 _closed = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 _open = with_config(ConfigDict(extra="allow", use_attribute_docstrings=True))
@@ -233,10 +234,7 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "invalid_image_file",
         "moderation_blocked",
     ),
-    401: (
-        "No key, or one that is unknown, revoked, or of a suspended tenant.",
-        "invalid_api_key",
-    ),
+    401: ("No key, or one that is unknown, revoked, or a suspended tenant's.", "invalid_api_key"),
     403: (
         "Your tenant may not use this model; the message says which it may.",
         "model_not_allowed",
@@ -286,6 +284,7 @@ _REPLIES = (
     Model,
     ModelList,
     Input,
+    UsageReport,
     Health,
     Document,
 )

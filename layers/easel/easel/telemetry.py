@@ -2,15 +2,39 @@
 
 Never a prompt, an image, a key, a presigned URL or a whole event. An unexpected error is logged by
 its type and its place in the code, since its message may quote any of these.
+
+Metrics, in the namespace ``Easel``, have few dimensions, each of a few values: a tenant's class,
+never its name, and a model of the catalogue. Money is micro-dollars. Per class and model:
+
+| metric | what |
+|---|---|
+| JobsSucceeded, JobsFailed, JobsCancelled | jobs by their end |
+| Images, MicroDollars, HeldMicroDollars | images, charge and hold of jobs that have ended |
+| BudgetRefusals | what no budget had room for: calls, and further attempts of jobs |
+| CacheHits | calls that were answered without a job of their own |
+
+Per model and operation, since upstream knows no tenants:
+
+| metric | what |
+|---|---|
+| UpstreamLatency | milliseconds until upstream answered with images |
+| UpstreamLimited | its 429s |
+| UpstreamFailed | its 5xxs, and lines that were lost |
+
+Without either: ChargesAboveHold, for its alarm.
 """
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+
+from easel.errors import BudgetExceeded, UpstreamFailure, UpstreamMisconfigured
 
 if TYPE_CHECKING:
     from easel.jobs import Job
@@ -22,6 +46,7 @@ metrics = Metrics(namespace="Easel", service="easel")
 def closed(job: Job) -> None:
     """Log and count a job that has ended; money in micro-dollars."""
     made = len(job.answer.images) if job.answer else 0
+    error = job.error and job.error["code"]
     logger.info(
         "job closed",
         extra={
@@ -30,7 +55,7 @@ def closed(job: Job) -> None:
             "operation": job.request.operation,
             "model": job.request.model,
             "status": job.status,
-            "error": job.error and job.error["code"],
+            "error": error,
             "images": made,
             "charge": job.charge,
             "hold": job.hold,
@@ -38,16 +63,46 @@ def closed(job: Job) -> None:
             "refusals": job.refusals,
         },
     )
-    metrics.add_dimension(name="operation", value=job.request.operation)
-    metrics.add_dimension(name="model", value=job.request.model)
-    metrics.add_metric(name=f"Jobs{job.status.capitalize()}", unit=MetricUnit.Count, value=1)
-    metrics.add_metric(name="Images", unit=MetricUnit.Count, value=made)
-    metrics.add_metric(name="MicroDollars", unit=MetricUnit.Count, value=job.charge)
-    metrics.flush_metrics()
+    counted = {f"Jobs{job.status.capitalize()}": 1, "Images": made}
+    counted |= {"MicroDollars": job.charge, "HeldMicroDollars": job.hold}
+    if error == BudgetExceeded.code:
+        counted["BudgetRefusals"] = 1
+    _count(counted, tenant_class=job.tenant_class, model=job.request.model)
     if job.charge > job.hold:
         # By itself: an alarm looks at one set of dimensions.
-        metrics.add_metric(name="ChargesAboveHold", unit=MetricUnit.Count, value=1)
-        metrics.flush_metrics()
+        _count({"ChargesAboveHold": 1})
+
+
+@contextmanager
+def admitted(job: Job) -> Iterator[None]:
+    """Count the job that no budget has room for, when the block says so."""
+    try:
+        yield
+    except BudgetExceeded:
+        _count({"BudgetRefusals": 1}, tenant_class=job.tenant_class, model=job.request.model)
+        raise
+
+
+@contextmanager
+def called(job: Job, clock: Callable[[], float]) -> Iterator[None]:
+    """Count the block's call to upstream: how long it took to answer, or that it would not."""
+    said = {"model": job.request.model, "operation": job.request.operation}
+    began = clock()
+    try:
+        yield
+    except UpstreamFailure as failure:
+        if failure.status == 429:
+            _count({"UpstreamLimited": 1}, **said)
+        elif failure.status >= 500 and not isinstance(failure, UpstreamMisconfigured):
+            _count({"UpstreamFailed": 1}, **said)
+        raise
+    milliseconds = round((clock() - began) * 1000)
+    _count({"UpstreamLatency": milliseconds}, MetricUnit.Milliseconds, **said)
+
+
+def cache_hit(tenant_class: str, model: str) -> None:
+    """Count a call that was answered without a job of its own."""
+    _count({"CacheHits": 1}, tenant_class=tenant_class, model=model)
 
 
 def unexpected(error: BaseException, **ids: str) -> None:
@@ -61,3 +116,14 @@ def unexpected(error: BaseException, **ids: str) -> None:
             "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
         },
     )
+
+
+def _count(
+    counted: dict[str, int], unit: MetricUnit = MetricUnit.Count, /, **dimensions: str
+) -> None:
+    """Say all of it now, in one line: nothing waits for the next."""
+    for name, value in dimensions.items():
+        metrics.add_dimension(name=name, value=value)
+    for name, amount in counted.items():
+        metrics.add_metric(name=name, unit=unit, value=amount)
+    metrics.flush_metrics()

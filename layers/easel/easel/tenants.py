@@ -17,9 +17,13 @@ ResponseFormat = Literal["url", "b64_json"]
 Quality = Literal["low", "medium", "high"]
 
 DIRECT = "direct"
-"""Who pays for a direct invocation that names no tenant; AWS has authorised its caller."""
+"""Who pays for a direct invocation that names no tenant; AWS has authorised its caller. It is a
+class of its own."""
+STANDARD = "standard"
+"""The class of a tenant that has been given none."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_CLASS = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 class Tenant(BaseModel):
@@ -28,6 +32,8 @@ class Tenant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
+    tenant_class: str = STANDARD
+    """What metrics tell of it, in place of its name: a word that many tenants share."""
     suspended: bool = False
     """Whether its keys, its inbox and direct invocations in its name are refused."""
     month_budget: int | None = Field(default=None, ge=0)
@@ -70,6 +76,17 @@ def valid_name(name: str) -> str:
             "A tenant's name is 1 to 63 lower-case letters, digits and hyphens, "
             f"and does not start with a hyphen; {DIRECT!r} is taken.",
             param="tenant",
+        )
+    return name
+
+
+def valid_class(name: str) -> str:
+    """Return the name if it can be a class of tenants. Raises InvalidRequest."""
+    if not _CLASS.fullmatch(name) or name == DIRECT:
+        raise InvalidRequest(
+            "A class is 1 to 32 lower-case letters, digits and hyphens, "
+            f"and does not start with a hyphen; {DIRECT!r} is taken.",
+            param="tenant_class",
         )
     return name
 

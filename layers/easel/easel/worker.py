@@ -188,10 +188,9 @@ class Worker:
     def _rendered(
         self, job: Job, upstream: Upstream, inputs: Mapping[str, IO[bytes]], until: float
     ) -> Rendered:
-        left = until - self.clock() - _LAST_SECONDS
-        return upstream.render(
-            job.request, inputs, timeout=max(1, min(left, _LONGEST_CALL_SECONDS))
-        )
+        left = min(until - self.clock() - _LAST_SECONDS, _LONGEST_CALL_SECONDS)
+        with telemetry.called(job, self.clock):
+            return upstream.render(job.request, inputs, timeout=max(1, left))
 
     def _kept(self, job: Job, rendered: Rendered) -> Answer:
         """Store each image, then the answer beside them: what is complete is never rebought."""

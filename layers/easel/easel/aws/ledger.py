@@ -25,7 +25,9 @@ Ledger table, key (``tenant``, ``sk``), no TTL; all money in micro-dollars:
 | ``month#{2026-11}`` | committed (charges and the holds of open jobs), spent (charges) |
 | ``day#{2026-11-22}`` | the same |
 | ``charge#{job}#{attempt}`` | amount, estimated, month, day, model, operation, at |
-| ``count#{day}#{model}#{operation}`` | jobs, images, spent, each job at its (last) end |
+| ``count#{day}#{model}#{operation}`` | jobs, images, spent, each job at its (last) end; hits |
+
+``hits`` are calls of the day that were answered from another job. ``aws.books`` reads the table.
 
 Every change of money is one transaction with the change of the job that causes it.
 """
@@ -36,6 +38,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from easel.aws.books import Books
 from easel.aws.items import plain, values
 from easel.aws.jobs import Jobs, Pointer, of_item, to_item, to_text, unmoved_since
 from easel.aws.transactions import Write, absent, add, put, transact
@@ -265,13 +268,7 @@ class Ledger(Jobs):
         return ours
 
     def _exceeded(self, job: Job, period: str, budget: int, hold: int) -> BudgetExceeded:
-        got = self.client.get_item(
-            TableName=self.ledger_table,
-            Key=values({"tenant": job.tenant, "sk": period}),
-            ConsistentRead=True,
-        )
-        item = plain(got.get("Item", {}))
-        committed, spent = int(item.get("committed", 0)), int(item.get("spent", 0))
+        committed, spent = Books(self.client, self.ledger_table).balance(job.tenant, period)
         return exceeded(period.partition("#")[2], budget, committed, spent, hold)
 
     def _conditionally(self, writes: list[Write]) -> None:

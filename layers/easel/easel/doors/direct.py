@@ -67,7 +67,9 @@ def _answer(
 
 
 def _tenant(easel: Easel, name: str | None) -> Tenant:
-    return Tenant(name=DIRECT) if name is None else easel.tenants.payer(name)
+    if name is None:
+        return Tenant(name=DIRECT, tenant_class=DIRECT)
+    return easel.tenants.payer(name)
 
 
 def _done(job: Job) -> Job:

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("responses", "replies", "pages"),
     ("openapi",),
     ("telemetry",),
-    ("outbox", "sources", "notifications"),
+    ("outbox", "sources", "notifications", "moderation", "answers"),
     ("lifecycle", "worker"),
     ("upstream",),
     ("aws",),
@@ -237,6 +237,7 @@ SHOWN_BY = {
 }
 SHOWN_BY_HANDLERS = {
     # what is tested in tests/functions, with AWS and upstream about it
+    "answers",
     "bootstrap",
     "lifecycle",
     "notifications",

@@ -107,6 +107,7 @@ class Lifecycle:
                 now=self.clock(),
                 month_budget=tenant.month_budget,
                 day_budget=tenant.day_budget,
+                moderation=tenant.moderation,
                 keyed=identity.idempotency_key is not None,
                 delivered=delivered,
                 question=question,

@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 if TYPE_CHECKING:
+    from easel.errors import EaselError
     from easel.jobs import Job
 
 logger = Logger(service="easel")
@@ -48,6 +49,14 @@ def closed(job: Job) -> None:
         # By itself: an alarm looks at one set of dimensions.
         metrics.add_metric(name="ChargesAboveHold", unit=MetricUnit.Count, value=1)
         metrics.flush_metrics()
+
+
+def unjudged(job: Job, stage: str, error: EaselError) -> None:
+    """Log and count what moderation could not judge; ``error`` by its code alone."""
+    about = {"tenant": job.tenant, "job": job.id, "stage": stage}
+    logger.warning("moderation failed", extra={**about, "error": error.code})
+    metrics.add_metric(name="ModerationFailures", unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
 
 
 def unexpected(error: BaseException, **ids: str) -> None:

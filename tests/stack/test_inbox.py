@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from email.header import Header
 from pathlib import Path
 from types import MappingProxyType

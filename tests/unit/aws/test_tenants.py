@@ -60,9 +60,12 @@ def test_a_key_needs_its_tenant(tenants: Tenants) -> None:
 
 FULL = Tenant(
     name="full",
+    tenant_class="gold",
     suspended=True,
     month_budget=25_000_000,
     day_budget=1,
+    requests_per_minute=60,
+    images_per_minute=20,
     models=("gpt-image-2", "dall-e-3"),
     default_model="gpt-image-2",
     default_quality="low",

@@ -347,6 +347,7 @@ def test_a_tenant_is_shown(easel: Run, outputs: dict[str, str]) -> None:
     assert easel("tenants", "show", "shop")[:2] == (0, SHOWN)
     assert json.loads(easel("tenants", "show", "shop", "--json")[1]) == {
         "name": "shop",
+        "tenant_class": "standard",
         "suspended": False,
         "month_budget_usd": 2.5,
         "day_budget_usd": None,

@@ -20,6 +20,7 @@ from easel.errors import (
     UpstreamUnknown,
 )
 from easel.jobs import Job
+from local.template import ROOT
 from tests.unit.examples import NOW, image, job, request, succeeded
 
 
@@ -193,6 +194,12 @@ def test_metrics_have_few_dimensions_and_name_nobody(
         assert line.keys() == {*dimensions, *(each["Name"] for each in directive["Metrics"])}
     told = {name for line in said for name in line if name[0].isupper()}
     assert told == documented() - {"JobsFailed", "JobsCancelled"}
+
+
+def test_readme_names_every_metric_that_there_is() -> None:
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([A-Z][a-zA-Z]+)`", row)}
+    assert {name for name in documented() if name != "CacheHits"} <= named
 
 
 def documented() -> set[str]:

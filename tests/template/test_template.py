@@ -145,6 +145,7 @@ def test_the_routes_are_the_contracts():
         ("/models", "get", "ModelsFunction"),
         ("/models/{id}", "get", "ModelsFunction"),
         ("/openapi.json", "get", "ModelsFunction"),
+        ("/usage", "get", "JobsFunction"),
         ("/{proxy+}", "options", "ModelsFunction"),
     ]
 

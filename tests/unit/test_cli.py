@@ -326,6 +326,7 @@ def test_nothing_to_set_is_told(easel: Run, cloudformation: CloudFormation) -> N
 
 SHOWN = """\
 tenant           shop
+class            standard
 suspended        no
 month budget     2.5 USD
 day budget       no limit
@@ -346,6 +347,7 @@ def test_a_tenant_is_shown(easel: Run, outputs: dict[str, str]) -> None:
     assert easel("tenants", "show", "shop")[:2] == (0, SHOWN)
     assert json.loads(easel("tenants", "show", "shop", "--json")[1]) == {
         "name": "shop",
+        "tenant_class": "standard",
         "suspended": False,
         "month_budget_usd": 2.5,
         "day_budget_usd": None,

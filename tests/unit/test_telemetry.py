@@ -20,6 +20,7 @@ from easel.errors import (
     UpstreamUnknown,
 )
 from easel.jobs import Job
+from local.template import ROOT, load
 from tests.unit.examples import NOW, image, job, request, succeeded
 
 
@@ -169,9 +170,9 @@ def test_a_hit_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert (line["CacheHits"], line["tenant_class"], line["model"]) == ([1], "gold", "gpt-image-2")
 
 
-def test_metrics_have_few_dimensions_and_name_nobody(
-    log: io.StringIO, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def said(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Say everything there is to count, of a job whose every word is secret."""
     asked = request(prompt="secret", user="secret", parameters={"x": "secret"})
     one = succeeded(image("images/secret/1.png"), tenant="secret", request=asked, charge=20_001)
     telemetry.closed(one)
@@ -183,9 +184,11 @@ def test_metrics_have_few_dimensions_and_name_nobody(
         raise BudgetExceeded("secret")
     with telemetry.called(one, lambda: NOW):
         pass
-    said = lines(capsys)
-    assert "secret" not in json.dumps(said)
-    assert one.id not in json.dumps(said)
+    return lines(capsys)
+
+
+def test_metrics_have_few_dimensions_and_name_nobody(said: list[dict[str, Any]]) -> None:
+    assert not re.search("secret|job_", json.dumps(said))
     for line in said:
         [directive] = line.pop("_aws")["CloudWatchMetrics"]
         [dimensions] = directive["Dimensions"]
@@ -193,6 +196,34 @@ def test_metrics_have_few_dimensions_and_name_nobody(
         assert line.keys() == {*dimensions, *(each["Name"] for each in directive["Metrics"])}
     told = {name for line in said for name in line if name[0].isupper()}
     assert told == documented() - {"JobsFailed", "JobsCancelled"}
+
+
+def test_dashboard_and_alarm_look_at_what_is_said(said: list[dict[str, Any]]) -> None:
+    directives = [line["_aws"]["CloudWatchMetrics"][0] for line in said]
+    dimensions = {
+        metric["Name"]: set(one["Dimensions"][0]) for one in directives for metric in one["Metrics"]
+    }
+    resources = load()["Resources"]
+    alarm = resources["ChargesAboveHoldAlarm"]["Properties"]
+    looked = [(alarm["MetricName"], {one["Name"] for one in alarm["Dimensions"]})]
+    body = json.loads(resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    expressions = [
+        metric["expression"]
+        for widget in body["widgets"]
+        for [metric] in widget["properties"]["metrics"]
+    ]
+    for text in expressions:
+        [(schema, search)] = re.findall(r"SCHEMA\(Easel, (.+?)\)|\{Easel,(.+?)\}", text)
+        [(summed, found)] = re.findall(r'SUM\((\w+)\)|MetricName="(\w+)"', text)
+        looked.append((summed or found, set(re.findall(r"\w+", schema or search))))
+    assert len(looked) == 8
+    assert [dimensions[name] == by for name, by in looked] == [True] * 8
+
+
+def test_readme_names_every_metric_that_there_is() -> None:
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([A-Z][a-zA-Z]+)`", row)}
+    assert {name for name in documented() if name != "CacheHits"} <= named
 
 
 def documented() -> set[str]:

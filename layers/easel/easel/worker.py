@@ -195,7 +195,7 @@ class Worker:
         free = job.hold - sum(attempt.hold for attempt in job.attempts)
         if free > 0:  # the first attempt's hold was taken at open, a refused one's is still there
             return self._update(job.begin(free))
-        hold = job.request.ceiling(self.catalogue)
+        hold = job.attempts[-1].hold  # by today's catalogue the model may have no price
         return self.ledger.begin(self._fresh(job.begin(hold)), hold)
 
     def _rendered(

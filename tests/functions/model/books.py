@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from easel.jobs import Job
 from tests.functions.model.world import Opened, World, images
@@ -42,6 +44,7 @@ def _audit_money(world: World, jobs: list[Job]) -> None:
         for attempt in job.attempts:
             key = (job.tenant, f"charge#{job.id}#{attempt.number}")
             charges[key] = (job.month, attempt.charge, attempt.state == "unknown")
+    agree(world.rows(world.ledger.ledger_table))
     rows = {(row["tenant"], row["sk"]): row for row in world.rows(world.ledger.ledger_table)}
     assert charges == {
         key: (row["month"], row["amount"], row["estimated"])
@@ -57,6 +60,28 @@ def _audit_money(world: World, jobs: list[Job]) -> None:
     for job in jobs:
         for period, budget in job.periods:
             assert budget is None or sums[job.tenant, period]["committed"] <= budget
+
+
+def agree(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Check that the ledger's rows say the same, whatever the jobs say: Σ charges = Σ spent.
+
+    So per tenant and counter, day and month.
+    """
+    charged: Counter[tuple[str, str]] = Counter()
+    counted: Counter[tuple[str, str]] = Counter()
+    spent: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        tenant, (kind, *of) = row["tenant"], row["sk"].split("#")
+        if kind == "charge":
+            count = f"count#{row['day']}#{row['model']}#{row['operation']}"
+            for sk in (count, f"day#{row['day']}", f"month#{row['month']}"):
+                charged[tenant, sk] += int(row["amount"])
+        else:
+            within = [row["sk"], f"day#{of[0]}", f"month#{of[0][:7]}"]
+            for sk in within if kind == "count" else ():
+                counted[tenant, sk] += int(row.get("spent", 0))
+            spent[tenant, row["sk"]] += int(row.get("spent", 0))
+    assert charged == counted == spent
 
 
 def _audit_bills(world: World, job: Job) -> None:

@@ -29,7 +29,7 @@ from local.standin.replies import (
     left,
     models,
     moderation,
-    moderation_texts,
+    moderation_inputs,
 )
 
 KEY = "sk-standin"
@@ -109,18 +109,18 @@ class StandinApp(Starlette):
         raise Refusal(message, code=None, status=404)
 
     async def moderate(self, request: Request, call: Call) -> Response:
-        """Judge texts."""
+        """Judge texts and pictures."""
         form = read(request.headers.get("content-type", ""), await request.body())
         call.note(form)
         authorize(request)
         if form.parameters.get("model", MODERATION_MODEL) != MODERATION_MODEL:
             raise Refusal("The model does not exist.", code="model_not_found", status=404)
-        texts = moderation_texts(form.parameters)
-        call.prompt = "\n".join(texts)
+        inputs = await asyncio.to_thread(moderation_inputs, form.parameters)
+        call.prompt, call.parameters = "\n".join(one.text for one in inputs), {}
         rule = self.book.match(call)
         if obstructive(rule):
             return await obstruct(rule, call)
-        return await deliver(rule, call, request, JSONResponse(moderation(texts)))
+        return await deliver(rule, call, request, JSONResponse(moderation(inputs)))
 
     async def list_models(self, request: Request) -> Response:
         """Answer OpenAI's list of models."""

@@ -105,14 +105,15 @@ def _from_json(body: bytes) -> Form:
     images = form.parameters.pop("images", [])
     if not isinstance(images, list):
         raise invalid_type("images", "an array of objects", images)
-    form.inputs = [_referenced("images", f"images[{i}]", item) for i, item in enumerate(images)]
+    form.inputs = [referenced("images", f"images[{i}]", item) for i, item in enumerate(images)]
     for name in ("mask", "markup"):
         if name in form.parameters:
-            form.inputs.append(_referenced(name, name, form.parameters.pop(name)))
+            form.inputs.append(referenced(name, name, form.parameters.pop(name)))
     return form
 
 
-def _referenced(name: str, param: str, item: object) -> Input:
+def referenced(name: str, param: str, item: object) -> Input:
+    """Return the file that a JSON object refers to by a data URL. Raises Refusal."""
     if not isinstance(item, dict) or set(item) not in ({"image_url"}, {"file_id"}):
         raise invalid_type(param, "an object with image_url or file_id", item)
     if "file_id" in item:

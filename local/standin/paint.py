@@ -23,6 +23,8 @@ from local.standin.models import Size
 Box = tuple[int, int, int, int]
 Colour = tuple[int, int, int]
 
+ALARMING: Colour = (255, 0, 255)
+"""The colour that moderation takes for violence; a prompt that says "magenta" is painted in it."""
 INK: Colour = (255, 255, 255)
 SHOWN_CHARACTERS = 400
 """What of a long prompt is still legible."""
@@ -86,6 +88,8 @@ def colours(prompt: str, index: int) -> tuple[Colour, Colour]:
 
     The pictures of one call are a golden angle apart: no two look the same.
     """
+    if "magenta" in prompt:
+        return ALARMING, ALARMING
     digest = hashlib.sha256(prompt.encode()).digest()
     hue = (int.from_bytes(digest[:2]) / 65536 + index * _GOLDEN) % 1
     return _shade(hue, 0.25), _shade(hue, 0.5)

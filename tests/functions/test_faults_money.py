@@ -31,17 +31,24 @@ def easel(deployed: Deployed) -> Easel:
 
 @contextmanager
 def upstream(deployed: Deployed, status: int, body: bytes | dict[str, Any]) -> Iterator[list[str]]:
-    """Let upstream be one that always answers so; yield the paths it was called by."""
+    """Let upstream be one that always answers so; yield the paths it was called by.
+
+    Moderation lets everything pass.
+    """
     paths: list[str] = []
+    passed = {"results": [{"flagged": False, "categories": {}}]}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
-            paths.append(self.path)
-            self.send_response(status)
+            moderates = self.path.endswith("/moderations")
+            said = passed if moderates else body
+            if not moderates:
+                paths.append(self.path)
+            self.send_response(200 if moderates else status)
             self.send_header("content-type", "application/json")
             self.end_headers()
-            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+            self.wfile.write(said if isinstance(said, bytes) else json.dumps(said).encode())
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

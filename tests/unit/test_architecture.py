@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replies",),
     ("openapi",),
     ("telemetry",),
-    ("outbox", "sources", "notifications"),
+    ("outbox", "sources", "notifications", "moderation", "answers"),
     ("lifecycle", "worker"),
     ("upstream",),
     ("aws",),
@@ -238,6 +238,7 @@ SHOWN_BY = {
 }
 SHOWN_BY_HANDLERS = {
     # what is tested in tests/functions, with AWS and upstream about it
+    "answers",
     "bootstrap",
     "lifecycle",
     "notifications",

@@ -526,19 +526,51 @@ def test_moderations(standin, client):
     assert harmful.categories.violence
     assert not harmful.categories.sexual
     assert len(harmful.categories.to_dict()) == 13
-    parts = [
-        {"type": "text", "text": "forbidden-sexual cat"},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
-    ]
-    (mixed,) = client.moderations.create(input=parts).results
-    assert mixed.categories.sexual
-    assert standin.calls() == []
-    assert len(standin.calls(path="moderations")) == 2
     with pytest.raises(openai.NotFoundError):
         client.moderations.create(input="a cat", model="text-moderation-latest")
     for wrong in ([], [{"type": "video"}], None):
         with pytest.raises(openai.BadRequestError):
             client.post("/moderations", body={"input": wrong}, cast_to=object)
+    assert standin.calls() == []
+    assert len(standin.calls(path="moderations")) == 5
+
+
+def shown(data):
+    """Return a part of a moderation that is a picture."""
+    link = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return {"type": "image_url", "image_url": {"url": link}}
+
+
+def test_a_picture_is_judged_by_its_colour(standin, client):
+    for colour, flagged in (((200, 40, 40), False), ((255, 0, 255), True)):
+        (alone,) = client.moderations.create(input=[shown(png(colour=colour))]).results
+        assert (alone.flagged, alone.categories.violence) == (flagged, flagged)
+        text = {"type": "text", "text": "forbidden-sexual cat"}
+        (mixed,) = client.moderations.create(
+            input=[text, shown(png(colour=colour))]
+        ).results
+        assert mixed.categories.sexual
+        assert mixed.categories.violence == flagged
+    made = client.images.generate(prompt="a magenta cat", model=FLARE)
+    (judged,) = client.moderations.create(input=[shown(pictures(made)[0])]).results
+    assert judged.flagged
+    assert len(standin.calls("[image]", path="moderations")) == 5
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "code"),
+    [
+        (2 * [shown(png((8, 8)))], 400, "too_many_images"),
+        ([shown(b"no picture")], 400, "invalid_image_file"),
+        ([shown(png((5000, 5000)))], 400, "file_too_large"),
+        ([shown(png((8, 8), (9, 9), "LA"))], 500, "server_error"),
+    ],
+    ids=["two", "none", "large", "grey with alpha"],
+)
+def test_what_moderation_cannot_look_at(standin, client, parts, status, code):
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.moderations.create(input=parts)
+    assert (caught.value.status_code, caught.value.code) == (status, code)
 
 
 # --- what goes wrong on demand --------------------------------------------------------------

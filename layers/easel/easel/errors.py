@@ -11,13 +11,16 @@
     ├── BudgetExceeded              429  budget_exceeded; nothing was held
     ├── RateLimited                 429  rate_limit_exceeded; nothing was opened, come back later
     ├── Overloaded                  503  upstream_overloaded; nothing was bought, come back later
+    ├── ModerationBlocked           400  moderation_blocked; an output is charged, all else is free
+    ├── ModerationUnavailable       503  moderation_unavailable; nobody could judge
     └── UpstreamFailure                  a call to upstream that brought no picture
         ├── UpstreamRefused              its own status, code, param and message; surely not billed
         ├── UpstreamBusy                 429 or 5xx that may pass; surely not billed
         ├── UpstreamMisconfigured   502  upstream_error: only the operator can mend it; not billed
         └── UpstreamUnknown         502  upstream_outcome_unknown: it may have been billed
 
-The wire shape is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``.
+The wire shape is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``; what moderation has
+blocked also has ``moderation_details`` (``openai.types.beta``).
 """
 
 from __future__ import annotations
@@ -50,11 +53,13 @@ class EaselError(Exception):
         status: int | None = None,
         retry: bool | None = None,
         retry_after: float | None = None,
+        moderation_details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.moderation_details = moderation_details
         self.code = code or self.code
         self.type = type or self.type
         self.status = status or self.status
@@ -62,14 +67,15 @@ class EaselError(Exception):
 
     def body(self) -> dict[str, Any]:
         """Return the error in OpenAI's shape."""
-        return {
-            "error": {
-                "message": self.message,
-                "type": self.type,
-                "param": self.param,
-                "code": self.code,
-            }
+        error: dict[str, Any] = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
         }
+        if self.moderation_details:
+            error["moderation_details"] = dict(self.moderation_details)
+        return {"error": error}
 
     def headers(self) -> dict[str, str]:
         """Return the headers that steer the caller's retries."""
@@ -193,6 +199,24 @@ class Overloaded(EaselError):
     status = 503
     type = "service_unavailable_error"
     code = "upstream_overloaded"
+    retry = True
+
+
+class ModerationBlocked(EaselError):
+    """The prompt, an input image or an output was judged harmful; only an output was bought."""
+
+    status = 400
+    type = "image_generation_user_error"
+    code = "moderation_blocked"
+    retry = False
+
+
+class ModerationUnavailable(EaselError):
+    """Moderation does not answer, and the deployment lets nothing pass unjudged."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "moderation_unavailable"
     retry = True
 
 

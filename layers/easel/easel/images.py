@@ -1,4 +1,4 @@
-"""Image bytes: whether they are sound, and another size of the same. Pure.
+"""Image bytes: whether they are sound, and other sizes of the same. Pure.
 
 What bytes are is told by ``formats``, from their beginning. Pillow is imported where pixels are
 decoded, with the one format needed, and nothing of it escapes: what it cannot read is an
@@ -29,6 +29,7 @@ __all__ = [
     "admit",
     "alpha_mask",
     "digest",
+    "previews",
     "resize",
     "sniff",
     "verify",
@@ -47,6 +48,8 @@ _INPUT_KINDS = ("png", "jpeg", "webp")
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 _QUALITY = 95
+_PREVIEW_EDGE, _PREVIEW_QUALITY = 1536, 85
+"""Enough to see what a picture is of, in a few hundred kilobytes."""
 
 
 def digest(data: bytes) -> str:
@@ -107,6 +110,22 @@ def resize(data: bytes, width: int, height: int) -> bytes:
     _check_extent(header, None)
     with _decoding(None), _open(header.kind, data) as image:
         return _resize(header.kind, data, image, (width, height))
+
+
+def previews(data: bytes) -> Iterator[bytes]:
+    """Yield what the picture shows as JPEGs of at most 1536 pixels an edge: each frame of a GIF.
+
+    What is transparent is white. Raises InvalidRequest(code="invalid_image_file") if it cannot be
+    read, as an SVG, which has no pixels.
+    """
+    header = sniff(data)
+    if header.kind == "svg":
+        raise invalid("An SVG has no pixels to look at", None)
+    _check_extent(header, None)
+    with _decoding(None), _open(header.kind, data) as image:
+        for frame in range(getattr(image, "n_frames", 1) if header.kind == "gif" else 1):
+            image.seek(frame)
+            yield _preview(image.copy() if header.kind == "gif" else image)
 
 
 def alpha_mask(data: bytes) -> bytes | None:
@@ -179,6 +198,20 @@ def _resize(kind: Kind, data: bytes, image: Image, size: tuple[int, int]) -> byt
     return out.getvalue()
 
 
+def _preview(image: Image) -> bytes:
+    """Return one frame; the image may be made smaller by it."""
+    from PIL import Image as Picture
+
+    shown = _scalable(image)
+    shown.thumbnail((_PREVIEW_EDGE, _PREVIEW_EDGE))
+    if shown.has_transparency_data:
+        shown = shown.convert("RGBA")
+        shown = Picture.alpha_composite(Picture.new("RGBA", shown.size, "white"), shown)
+    out = BytesIO()
+    shown.convert("RGB").save(out, "JPEG", quality=_PREVIEW_QUALITY)
+    return out.getvalue()
+
+
 def _animation(image: Image) -> tuple[list[Image], dict[str, Any]]:
     """Return the frames of a GIF, and what it takes to show them as before."""
     from PIL import ImageSequence
@@ -194,8 +227,13 @@ def _resample(image: Image, size: tuple[int, int]) -> Image:
     from PIL import ImageOps
     from PIL.Image import Resampling
 
+    return ImageOps.fit(_scalable(image), size, Resampling.LANCZOS)
+
+
+def _scalable(image: Image) -> Image:
+    """Return the image in a mode whose values can be averaged."""
     if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
-        image = image.convert("RGBA")
-    elif image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
-        image = image.convert("RGB")
-    return ImageOps.fit(image, size, Resampling.LANCZOS)
+        return image.convert("RGBA")
+    if image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
+        return image.convert("RGB")
+    return image

@@ -5,7 +5,8 @@
        └──────────┘  a worker that must wait long gives its job back
 
 An attempt is one call to upstream that may be billed. A call that surely was not leaves no
-attempt behind, only a count of refusals.
+attempt behind, only a count of refusals. An open job whose last attempt is answered waits for its
+images to be judged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from easel.errors import Conflict, EaselError, Gone
 from easel.inputs import Image
 from easel.questions import Question
 from easel.requests import Request
-from easel.tenants import STANDARD, day, month
+from easel.tenants import STANDARD, Moderation, day, month
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
@@ -98,6 +99,10 @@ class Job(BaseModel):
     attempts: tuple[Attempt, ...] = ()
     refusals: int = 0
     """Calls that surely were not billed."""
+    moderation: Moderation | None = None
+    """What is judged of it, by its tenant's word when it was opened; None: the deployment's."""
+    moderated: bool = False
+    """Whether its prompt and its inputs were judged, and passed."""
     answer: Answer | None = None
     charge: int = 0
     error: dict[str, Any] | None = None
@@ -124,6 +129,7 @@ class Job(BaseModel):
         tenant_class: str = STANDARD,
         month_budget: int | None = None,
         day_budget: int | None = None,
+        moderation: Moderation | None = None,
         keyed: bool = False,
         delivered: bool = False,
         question: Question | None = None,
@@ -142,6 +148,7 @@ class Job(BaseModel):
             due_at=int(now) + FIRST_LOOK_SECONDS,
             month_budget=month_budget,
             day_budget=day_budget,
+            moderation=moderation,
             keyed=keyed,
             delivered=delivered,
             reply_to=question.reply_to if question else None,
@@ -181,6 +188,11 @@ class Job(BaseModel):
         """The attempt whose outcome nobody has recorded."""
         last = self.attempts[-1] if self.attempts else None
         return last if last and last.state == "calling" else None
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether the open job is paid for, and only its images' judgement is wanting."""
+        return self.open and bool(self.attempts) and self.attempts[-1].state == "answered"
 
     def lapsed(self, now: float) -> bool:
         """Whether nobody is at work on an open job that should be worked on."""

@@ -108,6 +108,7 @@ class Lifecycle:
                 tenant_class=tenant.tenant_class,
                 month_budget=tenant.month_budget,
                 day_budget=tenant.day_budget,
+                moderation=tenant.moderation,
                 keyed=identity.idempotency_key is not None,
                 delivered=delivered,
                 question=question,

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from easel.errors import EaselError
 from easel.questions import Claim, Question, incomplete
 from easel.responses import cost_usd
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
     from easel.aws.inbox import Inbox
-    from easel.errors import EaselError
     from easel.jobs import Job
 
 _LONGEST_TEXT = 2_000
@@ -81,9 +81,6 @@ class Outbox:
             suffix = f"-{index}" if len(made) > 1 else ""
             keys.append(f"{place}{suffix}.{image.kind}")
             self.bucket.copy(image.key, keys[-1])
-        error = job.error and {
-            name: job.error[name] for name in ("message", "type", "param", "code")
-        }
         return {
             "id": job.id,
             "status": job.status,
@@ -91,5 +88,5 @@ class Outbox:
             "prompt": job.request.prompt,
             "cost_usd": cost_usd(job.charge),
             "images": keys,
-            "error": error,
+            "error": job.error and EaselError.from_record(job.error).body()["error"],
         }

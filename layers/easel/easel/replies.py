@@ -121,6 +121,15 @@ class Quote(TypedDict):
 
 
 @_closed
+class ModerationDetails(TypedDict):
+    """Why moderation has blocked, in OpenAI's words."""
+
+    moderation_stage: Literal["input", "output"]
+    """Of prompt and input images nothing was bought; of outputs all was."""
+    categories: list[str]
+
+
+@_closed
 class ErrorDetail(TypedDict):
     """What went wrong. Refusals of OpenAI keep its own status, code and message."""
 
@@ -128,6 +137,7 @@ class ErrorDetail(TypedDict):
     type: str
     param: str | None
     code: str | None
+    moderation_details: NotRequired[ModerationDetails]
 
 
 @_closed
@@ -234,17 +244,9 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "invalid_image_file",
         "moderation_blocked",
     ),
-    401: ("No key, or one that is unknown, revoked, or a suspended tenant's.", "invalid_api_key"),
-    403: (
-        "Your tenant may not use this model; the message says which it may.",
-        "model_not_allowed",
-    ),
-    404: (
-        "There is no such route, model or job.",
-        "not_found",
-        "model_not_found",
-        "job_not_found",
-    ),
+    401: ("No key, or one that is unknown, revoked, or of a suspended tenant.", "invalid_api_key"),
+    403: ("Your tenant may not use this model; the message says which.", "model_not_allowed"),
+    404: ("There is no such route, model or job.", "not_found", "model_not_found", "job_not_found"),
     409: (
         "The key belongs to another request, or the job was cancelled, or it cannot be.",
         "idempotency_key_reused",
@@ -266,7 +268,7 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "upstream_outcome_unknown",
         "server_error",
     ),
-    503: ("Too busy just now: ask again.", "upstream_overloaded", "server_error"),
+    503: ("Too busy: ask again.", "upstream_overloaded", "moderation_unavailable", "server_error"),
     504: (
         "The call took too long; a retry that says it is one meets the same job.",
         "server_error",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from easel.errors import EaselError
 from easel.inputs import Image
 from easel.jobs import Job
 from easel.requests import Delivery, Request
@@ -105,7 +106,6 @@ def _images_response(
 
 def job_object(job: Job, links: Links) -> dict[str, Any]:
     """Return the job as ``GET /jobs/{id}`` shows it, with fresh URLs."""
-    error = job.error and {name: job.error[name] for name in ("message", "type", "param", "code")}
     return {
         "id": job.id,
         "object": "image.job",
@@ -117,7 +117,7 @@ def job_object(job: Job, links: Links) -> dict[str, Any]:
         "model": job.request.model,
         "prompt": job.request.prompt,
         "cost_usd": cost_usd(job.charge),
-        "error": error,
+        "error": job.error and EaselError.from_record(job.error).body()["error"],
         "data": [_datum(job, i, image, links, "url") for i, image in enumerate(_images(job))],
     }
 

@@ -46,6 +46,10 @@ class Settings(BaseModel):
     """After this a job that has not finished is failed."""
     max_paid_attempts: int = 1
     """Calls to upstream that may be billed, for one job."""
+    moderation_policy: Literal["off", "prompt", "prompt+output"] = "prompt"
+    """What OpenAI's moderation judges, of tenants that say nothing of it."""
+    moderation_failure: Literal["open", "closed"] = "open"
+    """What becomes of a job while moderation does not answer: it goes on, or it does not."""
     inbox_wait_seconds: int = 900
     """How long what lies in the inbox waits for what it lacks."""
     retention_days: int = 30

@@ -37,6 +37,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from easel.errors import BudgetExceeded, UpstreamFailure, UpstreamMisconfigured
 
 if TYPE_CHECKING:
+    from easel.errors import EaselError
     from easel.jobs import Job
 
 logger = Logger(service="easel")
@@ -103,6 +104,14 @@ def called(job: Job, clock: Callable[[], float]) -> Iterator[None]:
 def cache_hit(tenant_class: str, model: str) -> None:
     """Count a call that was answered without a job of its own."""
     _count({"CacheHits": 1}, tenant_class=tenant_class, model=model)
+
+
+def unjudged(job: Job, stage: str, error: EaselError) -> None:
+    """Log and count what moderation could not judge; ``error`` by its code alone."""
+    about = {"tenant": job.tenant, "job": job.id, "stage": stage}
+    logger.warning("moderation failed", extra={**about, "error": error.code})
+    metrics.add_metric(name="ModerationFailures", unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
 
 
 def unexpected(error: BaseException, **ids: str) -> None:

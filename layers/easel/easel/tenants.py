@@ -15,6 +15,8 @@ from easel.errors import BudgetExceeded, InvalidRequest
 
 ResponseFormat = Literal["url", "b64_json"]
 Quality = Literal["low", "medium", "high"]
+Moderation = Literal["off", "prompt", "prompt+output"]
+"""What is judged: nothing; prompt and input images before the call; the outputs after it, too."""
 
 DIRECT = "direct"
 """Who pays for a direct invocation that names no tenant; AWS has authorised its caller. It is a
@@ -52,6 +54,8 @@ class Tenant(BaseModel):
     """The model of its requests that name none; None: the deployment's."""
     default_quality: Quality | None = None
     """The quality of its requests that name none; None: the deployment's."""
+    moderation: Moderation | None = None
+    """What is judged of its jobs; None: what the deployment says."""
     response_format: ResponseFormat | None = None
     """What its calls get that ask for neither; None: both. For programs that fetch a ``url`` with
     their own Authorization header, which S3 refuses."""

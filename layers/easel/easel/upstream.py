@@ -13,6 +13,7 @@ Sources: OpenAI's error codes guide and the community's reports on image 429s, N
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -54,6 +55,8 @@ _NEVER = {
 _PASSING = {408, 409, 429, 500, 503}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+_CONNECT_SECONDS = 10
+_JUDGE = "omni-moderation-latest"
 _LONGEST_WORD = 100
 _OPENAI = "https://api.openai.com/v1"
 _WAIT_IN_TEXT = re.compile(
@@ -77,9 +80,15 @@ class Upstream:
         ``inputs`` are the request's inputs by their keys, as files: they are sent as they are read.
         """
         body = {"model": request.model, "prompt": request.prompt, **request.parameters}
-        if request.operation == "generate":
-            return self._call("/images/generations", body, None, request, timeout)
-        return self._call("/images/edits", body, _files(request, inputs), request, timeout)
+        generate = request.operation == "generate"
+        files = None if generate else _files(request, inputs)
+        path = "/images/generations" if generate else "/images/edits"
+        response = self._post(path, body, timeout, files, request.user)
+        try:
+            # Not pydantic's own parser: it would give up paid pictures for half a character.
+            return Rendered.model_validate(json.loads(response.content))
+        except (ValueError, ValidationError):
+            raise UpstreamUnknown(UNREADABLE) from None
 
     def check(self) -> None:
         """Ask for the free list of models. Raises UpstreamFailure where the key is refused."""
@@ -94,36 +103,52 @@ class Upstream:
                 "Upstream answers, but not as OpenAI does. Operator: check base_url in the secret."
             )
 
-    def _call(
+    def moderate(self, given: str | bytes, *, timeout: float) -> tuple[str, ...] | None:
+        """Judge a text, or an image (a JPEG), for free, in at most ``timeout`` seconds.
+
+        Return the categories it is flagged for, None where it passes. Raises UpstreamFailure.
+        One image at a time: more are ``too_many_images``.
+        """
+        part: dict[str, Any] = {"type": "text", "text": given}
+        if isinstance(given, bytes):
+            url = f"data:image/jpeg;base64,{base64.b64encode(given).decode()}"
+            part = {"type": "image_url", "image_url": {"url": url}}
+        response = self._post("/moderations", {"model": _JUDGE, "input": [part]}, timeout)
+        try:
+            [result] = json.loads(response.content)["results"]
+            flagged, categories = bool(result["flagged"]), result["categories"].items()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise UpstreamUnknown("Moderation answered, but not as OpenAI does.") from None
+        return tuple(whole(name) for name, hit in categories if hit) if flagged else None
+
+    def _post(
         self,
         path: str,
         body: dict[str, Any],
-        files: list[File] | None,
-        request: Request,
         timeout: float,
-    ) -> Rendered:
+        files: list[File] | None = None,
+        user: str | None = None,
+    ) -> httpx2.Response:
         headers = {"Content-Type": "multipart/form-data"} if files else {}
 
         def post(client: openai.OpenAI) -> httpx2.Response:
-            extra = {"safety_identifier": _keyed(client.api_key, request.user)}
+            extra = {"safety_identifier": _keyed(client.api_key, user)} if user else {}
             return client.post(
                 path,
-                body={**body, **(extra if request.user else {})},
+                body={**body, **extra},
                 files=files,
-                options={"headers": headers, "timeout": httpx2.Timeout(timeout, connect=10)},
+                options={
+                    "headers": headers,
+                    "timeout": httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
+                },
                 cast_to=httpx2.Response,
             )
 
         with _translated():
             try:
-                response = post(self._connected())
+                return post(self._connected())
             except openai.AuthenticationError:
-                response = post(self._connected(afresh=True))
-        try:
-            # Not pydantic's own parser: it would give up paid pictures for half a character.
-            return Rendered.model_validate(json.loads(response.content))
-        except (ValueError, ValidationError):
-            raise UpstreamUnknown(UNREADABLE) from None
+                return post(self._connected(afresh=True))
 
     def _connected(self, *, afresh: bool = False) -> openai.OpenAI:
         if self._client is None or afresh:

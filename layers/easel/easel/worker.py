@@ -1,8 +1,9 @@
 """The worker's part in the life of a job: from the lease to the charge.
 
-    lease ─> settle what a dead worker left ─> begin attempt k ─> call ─> keep the images ─> close
-                                                   ^                │
-                                                   └── back off <───┘ surely not billed
+    lease ─> settle what a dead worker left ─> moderate ─> begin attempt k ─> call ─> keep images
+                                                  ^                            │         │
+                                                  └─── back off <──────────────┘      moderate
+                                                       surely not billed                 └─> close
 
 An answer that is complete in the bucket closes its job unpaid. A call whose outcome nobody knows
 is charged at its hold, and not repeated beyond ``max_paid_attempts``. Money is micro-dollars.
@@ -19,21 +20,22 @@ from dataclasses import dataclass, field
 from time import sleep, time
 from typing import IO, TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from easel import images, telemetry
+from easel import telemetry
+from easel.answers import Answers, charged, hidden
 from easel.errors import (
     BudgetExceeded,
     EaselError,
     Gone,
     InvalidRequest,
+    ModerationBlocked,
+    ModerationUnavailable,
     Overloaded,
     UpstreamBusy,
     UpstreamFailure,
     UpstreamUnknown,
 )
-from easel.inputs import Image, described
 from easel.jobs import LEASE_SECONDS, Answer, Job, LeaseLost
+from easel.moderation import UNJUDGED, Moderator
 from easel.sources import Sources
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ _SHORTEST_INLINE_SECONDS = 30
 _LONGEST_SLEEP_SECONDS = 20
 """A worker that must wait longer than this gives its job back."""
 _LONGEST_BACKOFF_SECONDS = 60
+_JUDGE_AGAIN_SECONDS = 60
+"""After this, what moderation could not be asked about is judged again."""
+_REFUSED = (Gone, InvalidRequest, BudgetExceeded, ModerationBlocked, ModerationUnavailable)
+"""What ends a job before anything is bought."""
 _TRIES_OF_THE_FAILING = 4
 """How often a job calls an upstream that answers 5xx; a 429 is ridden out until the job is old."""
 
@@ -135,23 +141,27 @@ class Worker:
             thread.join()
 
     def _settled(self, job: Job) -> Job:
-        """Settle what an earlier worker left behind, and fail what is too old to begin."""
-        if job.pending:
-            left = self._left(job)
-            if left:
+        """Settle what an earlier worker left behind, and fail what is too old to go on."""
+        old = job.older_than(self.settings.max_job_age_seconds, self.clock())
+        if job.pending or job.unjudged:
+            left = self._answers.left(job)
+            if left and not (old and hidden(left)):
                 return self._succeed(job, left)
+            if left or job.unjudged:  # it is paid for, and nobody could judge it
+                job = charged(job, left, self.catalogue) if left else job
+                return self._fail(job, ModerationUnavailable(UNJUDGED))
             job = self._lose(job, UpstreamUnknown(_DIED))
-        if job.open and job.older_than(self.settings.max_job_age_seconds, self.clock()):
+        if job.open and old:
             return self._fail(job, Overloaded(_TOO_OLD, retry_after=1))
         return job
 
-    def _left(self, job: Job) -> Answer | None:
-        """Return the answer that an earlier worker completed in the bucket, if it can be read."""
-        found = self.bucket.find(f"{job.prefix}answer.json")
-        try:
-            return Answer.model_validate_json(found.data) if found else None
-        except ValidationError:
-            return None
+    @property
+    def _answers(self) -> Answers:
+        return Answers(self.bucket)
+
+    @property
+    def _moderator(self) -> Moderator:
+        return Moderator(self.settings, self.upstream, self.clock, self.sleep)
 
     def _tried(self, job: Job, sources: Sources, until: float) -> Job:
         """Make one call to upstream, and draw the consequence."""
@@ -160,11 +170,14 @@ class Worker:
         try:
             inputs = sources.opened()
             upstream = self.upstream()
-            job = self._begin(job)
-        except (Gone, InvalidRequest, BudgetExceeded) as refused:
+            job = self._begin(self._moderator.admit(job, inputs))
+        except _REFUSED as refused:
             return self._fail(job, refused)
+        judged = self._moderator.policy(job) == "prompt+output"
         try:
-            answer = self._kept(job, self._rendered(job, upstream, inputs, until))
+            rendered = self._rendered(job, upstream, inputs, until)
+            answer = self._answers.keep(job, rendered, hidden=judged)
+            del rendered  # all of its images, in base64
         except UpstreamBusy as busy:
             return self._back_off(job.refuse(), busy, until)
         except UpstreamUnknown as unknown:
@@ -178,7 +191,7 @@ class Worker:
         return _SHORTEST_CALL_SECONDS if self.gives_back else _SHORTEST_INLINE_SECONDS
 
     def _begin(self, job: Job) -> Job:
-        # Moderation of the prompt and the inputs, and upstream's pace, are asked here.
+        # Upstream's pace is asked here.
         free = job.hold - sum(attempt.hold for attempt in job.attempts)
         if free > 0:  # the first attempt's hold was taken at open, a refused one's is still there
             return self._update(job.begin(free))
@@ -191,30 +204,6 @@ class Worker:
         left = min(until - self.clock() - _LAST_SECONDS, _LONGEST_CALL_SECONDS)
         with telemetry.called(job, self.clock):
             return upstream.render(job.request, inputs, timeout=max(1, left))
-
-    def _kept(self, job: Job, rendered: Rendered) -> Answer:
-        """Store each image, then the answer beside them: what is complete is never rebought."""
-        kept = tuple(self._keep(job, index, data) for index, data in enumerate(rendered.pictures()))
-        answer = Answer(
-            images=kept,
-            revised_prompts=tuple(datum.revised_prompt for datum in rendered.data),
-            **rendered.model_dump(exclude={"data"}),
-        )
-        self.bucket.put(
-            f"{job.prefix}answer.json", answer.model_dump_json().encode(), "application/json"
-        )
-        return answer
-
-    def _keep(self, job: Job, index: int, data: bytes) -> Image:
-        try:
-            if job.request.resample:
-                data = images.resize(data, *job.request.resample)
-            header = images.sniff(data)
-        except InvalidRequest:
-            raise UpstreamUnknown("Upstream answered with bytes that are no image.") from None
-        key = f"{job.prefix}{index}.{header.kind}"
-        self.bucket.put(key, data, images.CONTENT_TYPES[header.kind])
-        return described(data, header, key, images.digest(data))
 
     def _back_off(self, job: Job, busy: UpstreamBusy, until: float) -> Job:
         """Wait here if that is short, else give the job back, else fail it: nothing was billed."""
@@ -251,18 +240,27 @@ class Worker:
         return self._fail(job, unknown)
 
     def _succeed(self, job: Job, answer: Answer) -> Job:
-        attempt = job.attempts[-1]
-        job = job.end(attempt.settle(self._charge(job, answer)))
-        return self._close(job.close("succeeded", self.clock(), answer=answer), job.lease)
-
-    def _charge(self, job: Job, answer: Answer) -> int:
-        """Return what the answer cost; its hold, where upstream did not say what it used."""
+        """Charge the attempt, and close the job with its images if they may be seen."""
+        job = charged(job, answer, self.catalogue)
         try:
-            model = self.catalogue.model(job.request.model)
-            return model.charge(answer.usage or {}, answer.svg_usage)
-        # Usage that is none, or of a model that has left the catalogue.
-        except (ValueError, TypeError, AttributeError, LookupError):
-            return job.attempts[-1].hold
+            if hidden(answer):
+                self._moderator.release(job, self._answers.outputs(answer))
+            released = self._answers.release(answer)
+        except ModerationBlocked as blocked:
+            return self._fail(job, blocked)
+        except ModerationUnavailable as unavailable:
+            return self._judge_later(job, unavailable)
+        job = self._close(job.close("succeeded", self.clock(), answer=released), job.lease)
+        self._answers.discard(answer)
+        return job
+
+    def _judge_later(self, job: Job, unavailable: ModerationUnavailable) -> Job:
+        """Give the job back, its attempt charged, if it comes again before it is too old."""
+        ready = self.clock() + _JUDGE_AGAIN_SECONDS
+        old = job.older_than(self.settings.max_job_age_seconds, ready)
+        if old or not (self.gives_back or job.reply_to is None):
+            return self._fail(job, unavailable)
+        return self._give_back(job, ready)
 
     def _fail(self, job: Job, error: EaselError) -> Job:
         return self._close(job.close("failed", self.clock(), error=error), job.lease)

@@ -106,7 +106,7 @@ class World:
         worker = replace(
             easel.lifecycle.worker,
             notifier=replace(easel.lifecycle.worker.notifier, events=bus),
-            upstream=lambda: self,  # type: ignore[arg-type,return-value]  # one method of it
+            upstream=lambda: self,  # type: ignore[arg-type,return-value]  # two methods of it
             renew_seconds=1e6,
         )
         self.easel = replace(
@@ -225,6 +225,13 @@ class World:
     def _sleep(self, seconds: float) -> None:
         fate("sleep")
         self.now += seconds
+
+    def moderate(self, given: str | bytes, *, timeout: float) -> tuple[str, ...] | None:
+        """Be upstream's moderation."""
+        how = fate("moderate")
+        if how in ("lost", "busy", "later"):
+            raise UpstreamBusy("Not now.", status=429, retry_after=90 if how == "later" else None)
+        return ("violence",) if how == "cut" else None
 
     def render(self, request: Request, inputs: Any, *, timeout: float) -> Rendered:
         """Be upstream, which bills what it begins to answer."""

@@ -30,6 +30,9 @@ class Painter:
         self.data = picture()
         self.refusal: UpstreamFailure | None = None
 
+    def moderate(self, given: str | bytes, *, timeout: float) -> None:
+        """Let everything pass."""
+
     def render(self, request: Any, inputs: Any, *, timeout: float) -> Rendered:
         self.calls.append(request.prompt)
         if self.refusal:
@@ -54,7 +57,7 @@ def painter() -> Painter:
 @pytest.fixture
 def easel(built: Easel, painter: Painter) -> Easel:
     inline = built.inline
-    worker = replace(inline.worker, upstream=lambda: painter)  # type: ignore[arg-type]  # one method of it
+    worker = replace(inline.worker, upstream=lambda: painter)  # type: ignore[arg-type]  # two methods of it
     return replace(built, inline=replace(inline, worker=worker))
 
 

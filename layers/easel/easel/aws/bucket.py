@@ -7,6 +7,7 @@
 | ``inputs/{tenant}/inbox-{digest}`` | one that was put into the inbox |
 | ``images/{tenant}/{job}/{attempt}/{index}.{kind}`` | a picture that was made |
 | ``images/{tenant}/{job}/{attempt}/answer.json`` | what upstream said of them; written last |
+| ``quarantine/{tenant}/{job}/{attempt}/{index}.{kind}`` | one not judged yet, or blocked |
 | ``answers/{tenant}/{job}/{format}.json`` | an answer too large for Lambda |
 | ``inbox/{tenant}/…``, ``outbox/{tenant}/…`` | questions and answers of the file door |
 """
@@ -14,6 +15,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -65,15 +67,27 @@ class Bucket:
     def copy(self, source: str, key: str, version: str | None = None) -> str:
         """Store the object, or one of its versions, under another key, too; return its ETag there.
 
-        Its tags stay behind: to read them takes a permission of its own.
+        Its tags stay behind: to read them takes a permission of its own. Raises KeyError where
+        there is none.
         """
         place: CopySourceTypeDef = {"Bucket": self.name, "Key": source}
         if version is not None:
             place["VersionId"] = version
-        made = self.client.copy_object(
-            Bucket=self.name, Key=key, CopySource=place, TaggingDirective="REPLACE"
-        )
+        try:
+            made = self.client.copy_object(
+                Bucket=self.name, Key=key, CopySource=place, TaggingDirective="REPLACE"
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _NONE:
+                raise KeyError(source) from None
+            raise
         return made["CopyObjectResult"]["ETag"]
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, 1000 at most; of what is not there nothing is said."""
+        self.client.delete_objects(
+            Bucket=self.name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        )
 
     def get(self, key: str) -> bytes:
         """Return the object's bytes. Raises KeyError where there is none."""

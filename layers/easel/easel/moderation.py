@@ -1,0 +1,149 @@
+"""Moderation: OpenAI's own judgement of what is asked and what is made (``/v1/moderations``, free).
+
+    policy          before the call                  after it, before anybody can read
+    off
+    prompt          the prompt, each input image
+    prompt+output   the prompt, each input image     each output, frame by frame
+
+The tenant's policy stands in place of the deployment's. Prompt and images are judged one by one,
+an image as a small JPEG: the endpoint takes one at a time, and fails at some that are sound. Of a
+mask only the transparency counts, so it is not looked at.
+
+A call that fails is repeated a few times. Then, where the deployment fails ``open``, the job goes
+on unjudged; else nothing is bought, or what was bought stays in quarantine (``answers``).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Literal
+
+from easel import telemetry
+from easel.errors import (
+    InvalidRequest,
+    ModerationBlocked,
+    ModerationUnavailable,
+    UpstreamBusy,
+    UpstreamFailure,
+    UpstreamUnknown,
+)
+from easel.images import previews
+
+if TYPE_CHECKING:
+    from easel.jobs import Job
+    from easel.requests import Request
+    from easel.settings import Settings
+    from easel.tenants import Moderation
+    from easel.upstream import Upstream
+
+Stage = Literal["prompt", "input image", "output"]
+
+_CALL_SECONDS = 10
+_PATIENCE_SECONDS = 20
+"""How long one prompt or image is tried to be judged, and how often."""
+_TRIES = 3
+_LONGEST_PAUSE_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Moderator:
+    """Judges jobs. ``upstream`` makes the adapter, where it is needed."""
+
+    settings: Settings
+    upstream: Callable[[], Upstream]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+
+    def policy(self, job: Job) -> Moderation:
+        """Return what is judged of the job."""
+        return job.moderation or self.settings.moderation_policy
+
+    def admit(self, job: Job, inputs: Mapping[str, IO[bytes]]) -> Job:
+        """Return the job if prompt and inputs may go upstream; once judged, it is so for good.
+
+        Raises ModerationBlocked or ModerationUnavailable, or InvalidRequest for outputs that could
+        never be judged.
+        """
+        policy = self.policy(job)
+        if policy == "off" or job.moderated:
+            return job
+        if policy == "prompt+output" and job.request.parameters.get("output_format") == "svg":
+            raise InvalidRequest(
+                "Outputs are moderated here, and an SVG cannot be: ask for another format.",
+                param="output_format",
+            )
+        judged = self._pass(job, _asked(job.request, inputs))
+        return job.model_copy(update={"moderated": judged})
+
+    def release(self, job: Job, outputs: Iterable[bytes]) -> None:
+        """Judge the outputs. Raises ModerationBlocked or ModerationUnavailable."""
+        self._pass(job, (("output", each) for each in outputs))
+
+    def _pass(self, job: Job, given: Iterable[tuple[Stage, str | bytes]]) -> bool:
+        """Judge one after the other; tell whether all were, as nothing was blocked."""
+        for stage, each in given:
+            try:
+                self._judge(stage, each)
+            except (UpstreamFailure, InvalidRequest) as error:
+                telemetry.unjudged(job, stage, error)
+                if self.settings.moderation_failure == "open":
+                    return False
+                raise ModerationUnavailable(_UNAVAILABLE[stage], retry_after=5) from None
+        return True
+
+    def _judge(self, stage: Stage, given: str | bytes) -> None:
+        for each in [given] if isinstance(given, str) else previews(given):
+            categories = self._asked(each)
+            if categories is not None:
+                raise ModerationBlocked(
+                    _BLOCKED[stage].format(", ".join(categories) or "harmful"),
+                    param=_PARAMS[stage],
+                    moderation_details={
+                        "moderation_stage": "output" if stage == "output" else "input",
+                        "categories": list(categories),
+                    },
+                )
+
+    def _asked(self, given: str | bytes) -> tuple[str, ...] | None:
+        """Ask, and ask again where that may help. Raises UpstreamFailure."""
+        until = self.clock() + _PATIENCE_SECONDS
+        tries = 0
+        while True:
+            left = until - self.clock()
+            try:
+                return self.upstream().moderate(given, timeout=max(1, min(left, _CALL_SECONDS)))
+            except (UpstreamBusy, UpstreamUnknown) as failure:
+                tries += 1
+                pause = failure.retry_after or random.uniform(0, 2**tries / 2)
+                late = self.clock() + pause + 1 > until
+                if tries == _TRIES or pause > _LONGEST_PAUSE_SECONDS or late:
+                    raise
+            self.sleep(pause)
+
+
+def _asked(
+    request: Request, inputs: Mapping[str, IO[bytes]]
+) -> Iterator[tuple[Stage, str | bytes]]:
+    """Yield what a request asks to be looked at, no more than one image in memory at a time."""
+    yield "prompt", request.prompt
+    for image in (*request.images, *([request.markup] if request.markup else ())):
+        file = inputs[image.key]
+        file.seek(0)
+        yield "input image", file.read()
+
+
+UNJUDGED = "What was made could not be judged in time. It is charged, and not delivered."
+_BLOCKED: Mapping[Stage, str] = {
+    "prompt": "The prompt was blocked by moderation ({}); nothing was bought. Rephrase it.",
+    "input image": "An input image was blocked by moderation ({}); nothing was bought.",
+    "output": "What was made was blocked by moderation ({}). It is charged, and not delivered.",
+}
+_PARAMS: Mapping[Stage, str | None] = {"prompt": "prompt", "input image": "image", "output": None}
+_BEFORE = "Moderation does not answer just now; nothing was bought. Ask again."
+_UNAVAILABLE: Mapping[Stage, str] = {
+    "prompt": _BEFORE,
+    "input image": _BEFORE,
+    "output": UNJUDGED,
+}

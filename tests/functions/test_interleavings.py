@@ -196,3 +196,41 @@ def test_a_worker_that_gives_back_and_a_cancellation(deployed: Deployed) -> None
     """What is cancelled has been held twice, once it was lost and once refused."""
     world = World(deployed.environ, max_paid_attempts=2)
     assert explored(world, worker_and_cancel, ["lost", "later"], stops=3 if LONG else 2) > 9
+
+
+JUDGED = {"moderation_policy": "prompt+output", "moderation_failure": "closed"}
+
+
+@pytest.mark.parametrize("died", ["moderate", "CopyObject", "DeleteObjects"])
+def test_two_workers_where_outputs_are_judged(deployed: Deployed, died: str) -> None:
+    """After one that died judging, letting out, or tidying up."""
+
+    def two(world: World) -> Two:
+        job = opened(world)
+        worker = world.work(*job)
+        worker.go(until="answer")
+        worker.go(until=died)
+        worker.step("die")
+        world.now += LAPSE
+        return world.work(*job), world.work(*job)
+
+    world = World(deployed.environ, event_bus="", **JUDGED)
+    stops = 3 if LONG else 1
+    assert explored(world, two, stops=stops, lapse=LAPSE) >= (1 if died == "DeleteObjects" else 4)
+
+
+def test_a_worker_that_judges_and_the_sweep_of_an_old_job(deployed: Deployed) -> None:
+    def two(world: World) -> Two:
+        job = opened(world)
+        worker = world.work(*job)
+        worker.go(until="answer")
+        worker.go(until="moderate")
+        worker.step("die")
+        world.now += world.easel.settings.max_job_age_seconds + LAPSE
+        return world.work(*job), world.sweep()
+
+    world = World(deployed.environ, event_bus="", **JUDGED)
+    assert explored(world, two, stops=3 if LONG else 1) > 3
+    [job] = [job for job, _ in world.jobs()]
+    assert (job.status, job.charge) == ("failed", job.attempts[0].charge)
+    assert job.charge < job.hold

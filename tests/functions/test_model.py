@@ -104,11 +104,12 @@ ACTS: dict[str, st.SearchStrategy[NamedTuple]] = {
 }
 OFTEN = ("call", "call", "put", "work", "work", "work", "cancel", "sweep", "resume", "resume")
 acts = st.sampled_from(OFTEN).flatmap(ACTS.__getitem__)
-STEPS = ("TransactWriteItems", "UpdateItem", "PutObject", "call", "answer", "tell", 1, 2, 4, 6)
+STEPS = ("TransactWriteItems", "UpdateItem", "PutObject", "CopyObject", "moderate", "call")
+STEPS_OR_COUNTS = (*STEPS, "answer", "tell", 1, 2, 4, 6)
 courses = st.builds(
     Course,
     st.sampled_from((0, 0, 0, 0, 61, 61, 11, 30, 700, 4000)),
-    st.sampled_from((None,) * 8 + STEPS),
+    st.sampled_from((None,) * 8 + STEPS_OR_COUNTS),
     st.sampled_from(("go", "go", *FATES)),
     st.sampled_from((1, 4)),
 )
@@ -179,9 +180,14 @@ class Lives(RuleBasedStateMachine):
             settle(self.world)
 
 
-@pytest.mark.parametrize(("attempts", "bus"), [(1, "bus"), (2, "")])
+JUDGED = {"moderation_policy": "prompt+output", "moderation_failure": "closed"}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "bus", "moderation"), [(1, "bus", {}), (2, "", {}), (1, "bus", JUDGED)]
+)
 def test_nothing_is_lost_and_nothing_bought_twice(
-    deployed: Deployed, attempts: int, bus: str
+    deployed: Deployed, attempts: int, bus: str, moderation: dict[str, str]
 ) -> None:
-    world = World(deployed.environ, max_paid_attempts=attempts, event_bus=bus)
+    world = World(deployed.environ, max_paid_attempts=attempts, event_bus=bus, **moderation)
     run_state_machine_as_test(lambda: Lives(world), settings=SETTINGS)

@@ -14,19 +14,20 @@ from easel.doors.references import tenancy
 from easel.identity import Identity
 from easel.inputs import Inputs
 from easel.jobs import Answer, Job, LeaseLost
+from easel.tenants import Tenant
 from tests.functions.conftest import Context, Deployed
 from tests.unit.examples import DEMO
 
 
-def opened(easel: Easel, prompt: str = "a cat", **fields: Any) -> Job:
+def opened(easel: Easel, prompt: str = "a cat", tenant: Tenant = DEMO, **fields: Any) -> Job:
     asked = easel.reader.read(
         "generate",
-        tenancy(easel, DEMO),
+        tenancy(easel, tenant),
         {"prompt": prompt, **fields},
         Inputs(),
         today=easel.lifecycle.today(),
     )
-    return easel.lifecycle.open(DEMO, asked.request, asked.uploads, Identity())
+    return easel.lifecycle.open(tenant, asked.request, asked.uploads, Identity())
 
 
 def abandoned(easel: Easel, job: Job, seconds_ago: int = 61) -> Job:

@@ -30,6 +30,7 @@ DENIED = {"AccessDenied", "AccessDeniedException", "403"}
 NEVER = {"ConditionExpression": "sk = :never", "ExpressionAttributeValues": {":never": {"S": "!"}}}
 """A condition that never holds: it is looked at after the permission."""
 
+QUARANTINE = ("read quarantine", "write quarantine", "delete quarantine")
 MAY = {
     "Authorizer": {"get tenants"},
     "Models": set(),
@@ -52,6 +53,7 @@ MAY = {
         *("receive", "tell"),
         *("get jobs", "put jobs", "update jobs", "get ledger", "put ledger", "update ledger"),
         *("read inputs", "read images", "write images", "write outbox", "list", "read secret"),
+        *QUARANTINE,
     },
     "Sweep": {
         *("query open", "get jobs", "put jobs", "update jobs", "delete jobs", "tell"),
@@ -62,6 +64,7 @@ MAY = {
 MAY["Generate"] = MAY["Variation"] = {
     *("get tenants", "get jobs", "put jobs", "update jobs", "tell"),
     *("get ledger", "put ledger", "update ledger", "read secret", "list", "send"),
+    *QUARANTINE,
     *(f"{verb} {where}" for verb in ("read", "write") for where in ("inputs", "images", "answers")),
 }
 MAY["Edit"] = MAY["Generate"] | {
@@ -102,7 +105,7 @@ def calls(running: Running) -> dict[str, Any]:
         event = {"EventBusName": bus, "Source": "probe", "DetailType": "probe", "Detail": "{}"}
         found[name] = "events", "put_events", {"Entries": [event]}
     bucket = {"Bucket": running.bucket}
-    for name in ("inputs", "images", "answers", "inbox", "outbox"):
+    for name in ("inputs", "images", "quarantine", "answers", "inbox", "outbox"):
         key = {**bucket, "Key": f"{name}/probe/nothing"}
         found[f"read {name}"] = "s3", "get_object", key
         found[f"write {name}"] = "s3", "put_object", {**key, "Body": "nothing"}

@@ -279,24 +279,40 @@ def test_who_may_do_what():
     assert who("s3:GetObjectVersion") == {"EditFunction"}
     every = set.union(*(actions(function) for function in FUNCTIONS))
     risky = {action for action in every if re.search("Delete|Scan|Acl|Policy", action)}
-    assert risky == {"dynamodb:DeleteItem"}
+    assert risky == {"dynamodb:DeleteItem", "s3:DeleteObject"}
     for function in who("dynamodb:DeleteItem"):  # what waited in the inbox; never money
         whose = [one for one in statements(function) if "dynamodb:DeleteItem" in one["Action"]]
         assert [one["Resource"] for one in whose] == [{"Fn::GetAtt": ["JobsTable", "Arn"]}]
+    deleting = {*DOORS, "WorkerFunction"}  # of quarantine, what has been let out of it
+    assert {function: prefixes(function, "s3:DeleteObject") for function in FUNCTIONS} == {
+        function: {"quarantine"} if function in deleting else set() for function in FUNCTIONS
+    }
     # DynamoDB has no such action: its parts are allowed one by one.
     assert "dynamodb:TransactWriteItems" not in every
 
 
 def test_who_may_write_where_in_the_bucket():
     assert {f: prefixes(f, "s3:PutObject") for f in FUNCTIONS if prefixes(f, "s3:PutObject")} == {
-        "GenerateFunction": {"inputs", "images", "answers"},
-        "EditFunction": {"inputs", "images", "answers", "outbox"},
-        "VariationFunction": {"inputs", "images", "answers"},
-        "WorkerFunction": {"images", "outbox"},
+        "GenerateFunction": {"inputs", "images", "answers", "quarantine"},
+        "EditFunction": {"inputs", "images", "answers", "outbox", "quarantine"},
+        "VariationFunction": {"inputs", "images", "answers", "quarantine"},
+        "WorkerFunction": {"images", "outbox", "quarantine"},
         "JobsFunction": {"answers"},
         "InputsFunction": {"inputs"},
         "SweepFunction": {"outbox"},
     }
+
+
+def test_only_who_runs_jobs_reads_quarantine():
+    reading = {f for f in FUNCTIONS if "quarantine" in prefixes(f, "s3:GetObject")}
+    assert reading == {*DOORS, "WorkerFunction"}
+
+
+def test_all_that_is_kept_for_a_tenant_expires():
+    rules = RESOURCES["Bucket"]["LifecycleConfiguration"]["Rules"]
+    expiring = {rule["Prefix"] for rule in rules if "ExpirationInDays" in rule}
+    whole = ("inputs/", "images/", "quarantine/", "answers/", "inbox/", "outbox/")
+    assert expiring == set(whole)
 
 
 def test_events_are_put_on_the_one_bus_and_only_where_there_is_one():

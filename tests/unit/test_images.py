@@ -287,6 +287,37 @@ def test_an_svg_is_given_its_size(data: bytes) -> None:
     assert resized[-10:] == data[-10:]
 
 
+@pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith("gif")])
+def test_a_preview_is_one_small_jpeg_of_any_kind(name: str) -> None:
+    [shown] = images.previews(picture(name))
+    with Image.open(BytesIO(shown)) as preview:
+        assert (preview.format, preview.mode, preview.size) == ("JPEG", "RGB", SIZE)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_a_large_picture_is_shown_smaller_and_transparency_white(mode: str) -> None:
+    out = BytesIO()
+    Image.new(mode, (3072, 1000), 0).save(out, "PNG")
+    [shown] = images.previews(out.getvalue())
+    with Image.open(BytesIO(shown)) as preview:
+        assert preview.size == (1536, 500)
+        assert preview.getpixel((9, 9)) == ((255,) * 3 if mode in ("RGBA", "LA") else (0,) * 3)
+
+
+def test_a_gif_is_shown_frame_by_frame() -> None:
+    frames = [Image.new("RGB", SIZE, colour) for colour in ("red", "lime", "blue")]
+    out = BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
+    shown = [opened(one).getpixel((9, 9)) for one in images.previews(out.getvalue())]
+    assert [max(range(3), key=pixel.__getitem__) for pixel in shown] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
+def test_what_has_no_pixels_cannot_be_shown(data: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        list(images.previews(data))
+
+
 def test_a_colour_profile_is_kept() -> None:
     out = BytesIO()
     opened(picture("png")).save(out, "PNG", icc_profile=b"a profile")

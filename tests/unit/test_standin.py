@@ -546,9 +546,7 @@ def test_a_picture_is_judged_by_its_colour(standin, client):
         (alone,) = client.moderations.create(input=[shown(png(colour=colour))]).results
         assert (alone.flagged, alone.categories.violence) == (flagged, flagged)
         text = {"type": "text", "text": "forbidden-sexual cat"}
-        (mixed,) = client.moderations.create(
-            input=[text, shown(png(colour=colour))]
-        ).results
+        (mixed,) = client.moderations.create(input=[text, shown(png(colour=colour))]).results
         assert mixed.categories.sexual
         assert mixed.categories.violence == flagged
     made = client.images.generate(prompt="a magenta cat", model=FLARE)

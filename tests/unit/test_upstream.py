@@ -234,6 +234,71 @@ def test_the_client_is_kept_from_call_to_call(wire: Wire) -> None:
     assert asked == [False]
 
 
+# --- moderation ---
+
+JUDGED = {"id": "modr-1", "model": "omni-moderation-latest"}
+
+
+def judged(wire: Wire, given: str | bytes, timeout: float = 5) -> tuple[str, ...] | None:
+    return Upstream(lambda afresh=False: secret(wire.url)).moderate(given, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ({"flagged": False, "categories": {"violence": False}}, None),
+        ({"flagged": True, "categories": {"hate": False, "violence": True}}, ("violence",)),
+        ({"flagged": True, "categories": {}}, ()),
+    ],
+)
+def test_a_text_is_judged(
+    wire: Wire, result: dict[str, Any], expected: tuple[str, ...] | None
+) -> None:
+    wire.body = json.dumps({**JUDGED, "results": [result]}).encode()
+    assert judged(wire, "a cat") == expected
+    [sent] = wire.sent
+    assert sent.path == "/v1/moderations"
+    part = {"type": "text", "text": "a cat"}
+    assert sent.json == {"model": "omni-moderation-latest", "input": [part]}
+
+
+def test_an_image_is_judged_as_a_data_url(wire: Wire) -> None:
+    wire.body = json.dumps({**JUDGED, "results": [{"flagged": False, "categories": {}}]}).encode()
+    judged(wire, b"a jpeg")
+    [part] = wire.sent[0].json["input"]
+    link = f"data:image/jpeg;base64,{base64.b64encode(b'a jpeg').decode()}"
+    assert part == {"type": "image_url", "image_url": {"url": link}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"results": []}', b'{"results": [{}]}', b'{"results": [{"flagged": 1}]}'],
+)
+def test_a_judgement_that_is_none_is_a_failure(wire: Wire, body: bytes) -> None:
+    wire.body = body
+    with pytest.raises(UpstreamUnknown):
+        judged(wire, "a cat")
+
+
+def test_moderation_fails_as_pictures_do(wire: Wire) -> None:
+    wire.error(429, {"retry-after": "7"}, message="because", code="rate_limit_exceeded")
+    with pytest.raises(UpstreamBusy) as busy:
+        judged(wire, "a cat")
+    assert busy.value.retry_after == 7
+    wire.error(404, message="Invalid URL")
+    with pytest.raises(UpstreamRefused):
+        judged(wire, "a cat")
+
+
+def test_moderation_reads_a_rotated_key_afresh(wire: Wire) -> None:
+    wire.body = json.dumps({**JUDGED, "results": [{"flagged": False, "categories": {}}]}).encode()
+    wire.accepts = lambda authorization: authorization == "Bearer sk-new"
+    keys = {False: "sk-old", True: "sk-new"}
+    upstream = Upstream(lambda afresh=False: secret(wire.url, keys[afresh]))
+    assert upstream.moderate("a cat", timeout=5) is None
+    assert len(wire.sent) == 2
+
+
 # --- answers with an error status ---
 
 type Row = tuple[tuple[int, dict[str, str], dict[str, Any]], type[UpstreamFailure], dict[str, Any]]

@@ -8,6 +8,8 @@ All of Easel is real, on moto; the clock, upstream and the event bus are this wo
     lost         not billed, unknown   never comes       works, but seems not to
     cut          is refused            is no image       fails
     busy, later  429; wait a while     has no usage      fails
+
+Of what is moderated a ``cut`` call says that it is blocked; all but it and ``go`` say nothing.
 """
 
 from __future__ import annotations
@@ -80,6 +82,8 @@ class Known:
     """Who took a job last."""
     written: dict[str, Job] = field(default_factory=dict)
     """Jobs as they were last leased, or written whole."""
+    passed: set[str] = field(default_factory=set)
+    """Jobs whose outputs were judged, the last time, and passed."""
     actors: list[Actor] = field(default_factory=list)
     ends: dict[str, Job] = field(default_factory=dict)
     """Closed jobs as they were first seen."""
@@ -228,10 +232,19 @@ class World:
 
     def moderate(self, given: str | bytes, *, timeout: float) -> tuple[str, ...] | None:
         """Be upstream's moderation."""
+        actor = Actor.current
+        assert actor
+        assert actor.leased
         how = fate("moderate")
+        if isinstance(given, bytes):
+            self.known.passed.discard(actor.leased)
         if how in ("lost", "busy", "later"):
             raise UpstreamBusy("Not now.", status=429, retry_after=90 if how == "later" else None)
-        return ("violence",) if how == "cut" else None
+        if how == "cut":
+            return ("violence",)
+        if isinstance(given, bytes):
+            self.known.passed.add(actor.leased)
+        return None
 
     def render(self, request: Request, inputs: Any, *, timeout: float) -> Rendered:
         """Be upstream, which bills what it begins to answer."""
@@ -276,8 +289,8 @@ class World:
     def _heard(
         self, actor: Actor, operation: str, request: AWSPreparedRequest, answer: AWSResponse
     ) -> None:
-        if operation == "PutObject":
-            self.known.stored.add(urlsplit(request.url).path[1:])
+        if operation in ("PutObject", "CopyObject"):
+            self._stored(actor, operation, urlsplit(request.url).path[1:])
             return
         body = json.loads(request.body) if operation in _HEARD else {}
         if operation == "SendMessage":
@@ -289,6 +302,14 @@ class World:
             puts = [one["Put"]["Item"] for one in body["TransactItems"] if "Put" in one]
             self._wrote(actor, of_item(plain(puts[0])), puts[-1]["sk"]["S"])
 
+    def _stored(self, actor: Actor, operation: str, key: str) -> None:
+        self.known.stored.add(key)
+        settings = self.easel.settings
+        if settings.moderation_policy == "prompt+output" and key.startswith("images/"):
+            assert key.endswith("/answer.json") or operation == "CopyObject", "seen unjudged"
+            if operation == "CopyObject" and settings.moderation_failure == "closed":
+                assert actor.leased in self.known.passed, "let out though it did not pass"
+
     def _leased(self, actor: Actor, job: Job) -> None:
         last = self.known.written[job.id]
         free = last.status == "queued" or last.due_at <= self.now
@@ -298,7 +319,9 @@ class World:
             self.known.unseen.add(job.id)
         self.known.holders[job.id], actor.leased = actor, job.id
         self.known.written[job.id] = job
-        actor.answered = bool(job.pending) and f"{job.prefix}answer.json" in self.known.stored
+        actor.answered = (
+            bool(job.pending or job.unjudged) and f"{job.prefix}answer.json" in self.known.stored
+        )
 
     def _wrote(self, actor: Actor, job: Job, last: str) -> None:
         self.known.written[job.id] = job

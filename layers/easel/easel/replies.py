@@ -269,10 +269,7 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "server_error",
     ),
     503: ("Too busy: ask again.", "upstream_overloaded", "moderation_unavailable", "server_error"),
-    504: (
-        "The call took too long; a retry that says it is one meets the same job.",
-        "server_error",
-    ),
+    504: ("It took too long; a retry that says it is one meets the same job.", "server_error"),
 }
 """What a status means, then the codes it comes with."""
 

@@ -341,6 +341,7 @@ def test_nothing_to_set_is_told(easel: Run, cloudformation: CloudFormation) -> N
 
 SHOWN = """\
 tenant           shop
+class            standard
 suspended        no
 month budget     2.5 USD
 day budget       no limit

@@ -183,6 +183,7 @@ def test_metrics_have_few_dimensions_and_name_nobody(
         raise BudgetExceeded("secret")
     with telemetry.called(one, lambda: NOW):
         pass
+    telemetry.unjudged(one, "prompt", UpstreamBusy("secret"))
     said = lines(capsys)
     assert "secret" not in json.dumps(said)
     assert one.id not in json.dumps(said)
@@ -202,7 +203,7 @@ def documented() -> set[str]:
         for row in re.findall(r"^\| ([A-Z][\w, ]+) \|", str(telemetry.__doc__), re.MULTILINE)
         for name in row.split(", ")
     }
-    return {*told, "ChargesAboveHold"}
+    return {*told, "ChargesAboveHold", "ModerationFailures"}
 
 
 def test_nothing_that_was_asked_or_made_is_said(

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from cli.stack import Failure
 from easel.catalogue import Catalogue
-from easel.tenants import STANDARD, Quality, ResponseFormat, Tenant, valid_class
+from easel.tenants import STANDARD, Moderation, Quality, ResponseFormat, Tenant, valid_class
 
 _RATE = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 _USD = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
@@ -37,6 +37,8 @@ class Wanted:
     """The model of requests without one; none: the deployment's."""
     default_quality: Quality | Literal["none"] | None = None
     """The quality of requests without one; none: the deployment's."""
+    moderation: Moderation | Literal["none"] | None = None
+    """What is judged of its jobs; none: what the deployment says."""
     response_format: ResponseFormat | Literal["none"] | None = None
     """What its calls get that ask for neither; none: both."""
     tenant_class: Annotated[str | None, Parameter(name="--class")] = None

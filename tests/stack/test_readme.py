@@ -19,7 +19,6 @@ import pytest
 
 from easel import errors
 from easel.catalogue import Catalogue
-from easel.tenants import Tenant
 from local import emulator
 from local.servers import free_port, running
 from local.template import ROOT, gateway_responses, load
@@ -236,8 +235,6 @@ def _parameters() -> list[list[str]]:
     return readme.table("parameter", "default", "what")
 
 
-PASSED_ON = {(400, "moderation_blocked")}
-"""OpenAI's own, which Easel does not touch."""
 OF_NO_CALL = {(409, "conflict")}
 """The operator's command's."""
 
@@ -248,7 +245,7 @@ def test_the_errors_are_those_of_the_code():
         for status, codes, _ in readme.table("status", "code", "what to do")
         for code in re.findall(r"`(\w+)`", codes)
     }
-    assert shown - PASSED_ON == (_raised() | _of_gateway()) - OF_NO_CALL
+    assert shown == (_raised() | _of_gateway()) - OF_NO_CALL
 
 
 def _raised() -> set[tuple[int, str]]:
@@ -325,8 +322,3 @@ def test_what_is_said_not_to_be_there_is_not_there_and_nothing_else(promise, sta
     code = None if answer.status_code < 400 else answer.json()["error"]["code"]
     absent = code == "not_found"
     assert (promise in readme.section("Not there yet")) == absent, answer.text
-
-
-def test_tenants_have_no_moderation_policy_as_long_as_the_readme_says_so():
-    said = "**A moderation policy** of a tenant" in readme.section("Not there yet")
-    assert said == (not any("moderation" in field for field in Tenant.model_fields))

@@ -173,6 +173,21 @@ def test_a_tenant_may_have_a_response_format_of_its_own(
     assert tenants.named("other") is None
 
 
+def test_a_tenant_may_have_a_moderation_of_its_own(easel: Run, outputs: dict[str, str]) -> None:
+    def moderation() -> str | None:
+        made = Tenants(clients.dynamodb(), outputs["TenantsTableName"]).named("wiki")
+        assert made
+        return made.moderation
+
+    easel("tenants", "create", "wiki", "--moderation", "prompt+output")
+    assert moderation() == "prompt+output"
+    for typed, expected in ("off", "off"), ("prompt", "prompt"), ("none", None):
+        assert easel("tenants", "set", "wiki", "--moderation", typed)[0] == 0
+        assert moderation() == expected
+    assert easel("tenants", "set", "wiki", "--moderation", "output")[0] != 0
+    assert moderation() is None
+
+
 def test_another_key_leaves_the_first_valid(easel: Run, outputs: dict[str, str]) -> None:
     first = easel("tenants", "create", "demo")[1]
     code, second, _ = easel("keys", "issue", "demo", "--stack-name", "easel")
@@ -335,6 +350,7 @@ images/min       7
 models           all
 default model    gpt-image-2
 default quality  the deployment's
+moderation       the deployment's
 response format  both
 """
 
@@ -356,6 +372,7 @@ def test_a_tenant_is_shown(easel: Run, outputs: dict[str, str]) -> None:
         "models": [],
         "default_model": "gpt-image-2",
         "default_quality": None,
+        "moderation": None,
         "response_format": None,
     }
 

@@ -19,6 +19,8 @@ TREE = {
     "BudgetExceeded": (429, "insufficient_quota", "budget_exceeded", False),
     "RateLimited": (429, "rate_limit_error", "rate_limit_exceeded", None),
     "Overloaded": (503, "service_unavailable_error", "upstream_overloaded", True),
+    "ModerationBlocked": (400, "image_generation_user_error", "moderation_blocked", False),
+    "ModerationUnavailable": (503, "service_unavailable_error", "moderation_unavailable", True),
     "UpstreamRefused": (502, "server_error", "upstream_error", False),
     "UpstreamBusy": (503, "service_unavailable_error", "upstream_overloaded", True),
     "UpstreamMisconfigured": (502, "server_error", "upstream_error", False),

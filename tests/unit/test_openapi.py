@@ -367,7 +367,10 @@ FULL = succeeded(
     }
 )
 BARE = succeeded()
+DETAILS = {"moderation_stage": "input", "categories": ["violence"]}
+BLOCKED = errors.ModerationBlocked("No.", moderation_details=DETAILS)
 FAILED = job().close("failed", NOW, error=errors.InvalidRequest("no", param="n"))
+REFUSED = job().close("failed", NOW, error=BLOCKED)
 DELIVERIES = [Delivery(response_format=one) for one in (None, "url", "b64_json")]
 
 
@@ -417,6 +420,7 @@ def refusals() -> Iterator[Any]:
     for kind in kinds:
         kinds += kind.__subclasses__()
         yield kind("It went wrong.").body()
+    yield BLOCKED.body()
     for response in gateway_responses(load()).values():
         body = response["ResponseTemplates"]["application/json"]
         yield json.loads(body.replace("$context.error.messageString", '"said"'))
@@ -426,13 +430,14 @@ SAID = {
     "ImagesResponse": list(answers()),
     "Image": [image for said in answers() for image in said["data"]],
     "CompletedEvent": list(events()),
-    "Job": [job_object(one, LINKS) for one in (job(), FAILED, FULL)],
+    "Job": [job_object(one, LINKS) for one in (job(), FAILED, REFUSED, FULL)],
     "JobList": [json.loads(listed(some, 1)) for some in ([], [job_object(FULL, LINKS)] * 2)],
     "Quote": [quote(request(), 5, None), quote(request(), 5, FULL)],
     "Usage": [USAGE],
     "Tokens": [USAGE["input_tokens_details"]],
     "Error": list(refusals()),
     "ErrorDetail": [said["error"] for said in refusals()],
+    "ModerationDetails": [DETAILS],
     "ModelList": [served("/models")],
     "Model": [*served("/models")["data"], served("/models/{id}", "gpt-image-2")],
     "Health": [served("/healthz")],
@@ -481,8 +486,6 @@ def test_the_statuses_of_a_job_are_the_jobs() -> None:
 
 # ---- Errors ----
 
-PASSED_ON = {(400, "moderation_blocked")}
-"""OpenAI's own, which Easel does not touch."""
 OF_NO_CALL = {(409, "conflict"), (400, "inbox_incomplete"), (403, "tenant_suspended")}
 """The operator's command's, and the inbox's."""
 ELSEWHERE = {(502, "server_error")}
@@ -497,7 +500,7 @@ def test_the_errors_are_those_of_the_code_and_of_the_template() -> None:
         if "StatusCode" in response
     }
     described = {(status, code) for status, [_, *codes] in replies.ERRORS.items() for code in codes}
-    assert described - PASSED_ON - ELSEWHERE == (set(raised()) | gateway) - OF_NO_CALL
+    assert described - ELSEWHERE == (set(raised()) | gateway) - OF_NO_CALL
 
 
 def raised() -> Iterator[tuple[int, str]]:

@@ -19,11 +19,14 @@ def test_an_absent_variable_has_its_default() -> None:
 
 
 def test_each_field_is_the_variable_of_its_name_in_capitals() -> None:
-    environ = {
-        name.upper(): "high" if name == "default_quality" else "7" for name in Settings.model_fields
+    words = {
+        "default_quality": "high",
+        "moderation_policy": "prompt+output",
+        "moderation_failure": "closed",
     }
+    environ = {name.upper(): words.get(name, "7") for name in Settings.model_fields}
     read = Settings.from_env(environ).model_dump()
-    assert {str(value) for value in read.values()} == {"7", "7.0", "high", "('7',)"}
+    assert {str(value) for value in read.values()} == {"7", "7.0", "('7',)", *words.values()}
     assert Settings.from_env({"wait_seconds": "7"}).wait_seconds == 25
 
 

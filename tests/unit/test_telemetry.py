@@ -184,6 +184,7 @@ def said(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> list[dict[str,
         raise BudgetExceeded("secret")
     with telemetry.called(one, lambda: NOW):
         pass
+    telemetry.unjudged(one, "prompt", UpstreamBusy("secret"))
     return lines(capsys)
 
 
@@ -233,7 +234,7 @@ def documented() -> set[str]:
         for row in re.findall(r"^\| ([A-Z][\w, ]+) \|", str(telemetry.__doc__), re.MULTILINE)
         for name in row.split(", ")
     }
-    return {*told, "ChargesAboveHold"}
+    return {*told, "ChargesAboveHold", "ModerationFailures"}
 
 
 def test_nothing_that_was_asked_or_made_is_said(

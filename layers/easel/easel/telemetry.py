@@ -21,7 +21,7 @@ Per model and operation, since upstream knows no tenants:
 | UpstreamLimited | its 429s |
 | UpstreamFailed | its 5xxs, and lines that were lost |
 
-Without either: ChargesAboveHold, for its alarm.
+Without either: ChargesAboveHold, for its alarm; ModerationFailures, what nobody could judge.
 """
 
 from __future__ import annotations
@@ -110,8 +110,7 @@ def unjudged(job: Job, stage: str, error: EaselError) -> None:
     """Log and count what moderation could not judge; ``error`` by its code alone."""
     about = {"tenant": job.tenant, "job": job.id, "stage": stage}
     logger.warning("moderation failed", extra={**about, "error": error.code})
-    metrics.add_metric(name="ModerationFailures", unit=MetricUnit.Count, value=1)
-    metrics.flush_metrics()
+    _count({"ModerationFailures": 1})
 
 
 def unexpected(error: BaseException, **ids: str) -> None:

@@ -66,12 +66,13 @@ class Change(BaseModel):
 
     def of(self, parts: Parts) -> Parts:
         """Return the parts with their details changed. Raises InvalidRequest."""
-        if any(detail not in parts.details for detail in self.remove):
+        removed = set(self.remove)
+        if not removed.issubset(parts.details):
             raise InvalidRequest(
                 "A detail to remove is not one of that prompt's 'details'; name it as it stands.",
                 param="prompt",
             )
-        kept = [detail for detail in parts.details if detail not in self.remove]
+        kept = [detail for detail in parts.details if detail not in removed]
         return parts.model_copy(update={"details": kept + self.add})
 
 

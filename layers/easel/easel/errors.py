@@ -26,6 +26,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+_LONGEST_TEXT = 2_000
+"""Characters of a message or a parameter's name: both may quote what a caller sent."""
+
 
 class EaselError(Exception):
     """An error a caller can read.
@@ -51,9 +54,9 @@ class EaselError(Exception):
         retry: bool | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = _told(message)
+        super().__init__(self.message)
+        self.param = param and _told(param)
         self.retry_after = retry_after
         self.code = code or self.code
         self.type = type or self.type
@@ -95,6 +98,11 @@ class EaselError(Exception):
         fields = dict(record)
         status = int(fields.pop("status"))
         return cls(fields.pop("message"), status=status, **fields)
+
+
+def _told(text: str) -> str:
+    """Return the text as every reply, table and log can carry it."""
+    return text[:_LONGEST_TEXT].encode(errors="replace").decode()
 
 
 class InvalidRequest(EaselError):

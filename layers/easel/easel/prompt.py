@@ -11,9 +11,9 @@ Parentheses and brackets pass unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from easel.errors import InvalidRequest
 
@@ -22,6 +22,10 @@ STYLES = {
     "natural": "Style: natural, less hyper-real looking.",
 }
 """What OpenAI said that dall-e-3's ``style`` did (``image_generate_params``), as words."""
+
+
+Texts = Annotated[list[str], FailFast()]
+"""Texts of which the first that is none is enough to refuse all."""
 
 
 class Parts(BaseModel):
@@ -35,9 +39,9 @@ class Parts(BaseModel):
     palette: str | None = None
     style: str | None = None
     mood: str | None = None
-    details: list[str] = Field(default_factory=list)
-    avoid: list[str] = Field(default_factory=list)
-    emphasis: list[str] = Field(default_factory=list)
+    details: Texts = Field(default_factory=list)
+    avoid: Texts = Field(default_factory=list)
+    emphasis: Texts = Field(default_factory=list)
 
     def text(self) -> str:
         """Return the parts as one text."""
@@ -61,8 +65,8 @@ class Change(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     job: str = Field(alias="from")
-    add: list[str] = Field(default_factory=list)
-    remove: list[str] = Field(default_factory=list)
+    add: Texts = Field(default_factory=list)
+    remove: Texts = Field(default_factory=list)
 
     def of(self, parts: Parts) -> Parts:
         """Return the parts with their details changed. Raises InvalidRequest."""

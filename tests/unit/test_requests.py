@@ -504,6 +504,8 @@ HOSTILE: dict[str, tuple[Operation, dict[str, Any]]] = {
     "parts that are no text": ("generate", {"prompt": {"subject": NO_TEXT}}),
     "a value that is no text": ("generate", {"future": NO_TEXT}),
     "a value too deep": ("generate", {"future": nested(300)}),
+    "a number without end": ("generate", {"future": float("inf")}),
+    "no number": ("generate", {"future": {"deeper": [float("nan")]}}),
     "a value too large": ("generate", {"future": "x" * 300_000}),
 }
 UNCAUGHT: dict[str, tuple[Operation, dict[str, Any]]] = {

@@ -81,7 +81,7 @@ def new_key() -> str:
 
 def digest(key: str) -> str:
     """Return what is stored of a key: its SHA-256 in hex (a random key needs no salt)."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 def exceeded(period: str, budget: int, committed: int, spent: int, hold: int) -> BudgetExceeded:

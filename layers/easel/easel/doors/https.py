@@ -37,10 +37,13 @@ class Call:
 
     @property
     def body(self) -> bytes:
-        """The body as it was sent."""
+        """The body as it was sent. Raises InvalidRequest."""
         if not self.event.is_base64_encoded:
             return (self.event.body or "").encode(errors="surrogatepass")
-        return base64.b64decode(self.event.body or "")
+        try:
+            return base64.b64decode(self.event.body or "", validate=True)
+        except ValueError:
+            raise InvalidRequest("The body arrived damaged: it is no base64.") from None
 
     @property
     def identity(self) -> Identity:

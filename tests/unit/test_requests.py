@@ -426,6 +426,12 @@ def test_images_are_counted_before_they_are_looked_at() -> None:
     assert len(read("edit", inputs=Inputs(images=(PNG,) * MAX_IMAGES)).request.images) == 16
 
 
+def test_what_a_door_decodes_is_counted_before_it_is_decoded() -> None:
+    huge = PNG[:16] + (7000).to_bytes(4) * 2 + PNG[24:]
+    assert "damaged" in refusal("edit", inputs=Inputs(images=(huge,) * 2)).message
+    assert "together" in refusal("edit", inputs=Inputs(images=(huge,) * 3)).message
+
+
 def test_a_variation_needs_no_prompt() -> None:
     made = read("variation", prompt=None, inputs=Inputs(images=(PNG,)))
     assert made.request.prompt == VARIATION_PROMPT

@@ -110,3 +110,12 @@ def test_a_wait_at_a_limit_is_told_to_the_millisecond() -> None:
         "retry-after-ms": "4812",
         "x-ratelimit-limit-requests": "20",
     }
+
+
+def test_a_log_may_have_what_is_ours_of_a_message() -> None:
+    error = InvalidRequest("Invalid 'vast': use 'auto'.", quotes="'vast'")
+    kept = EaselError.from_record(error.record())
+    for one in error, kept:
+        assert one.unquoted() == "Invalid […]: use 'auto'."
+        assert "vast" in one.body()["error"]["message"]
+    assert Overloaded("Wait.").unquoted() == "Wait."

@@ -35,7 +35,8 @@ class EaselError(Exception):
 
     ``retry`` becomes ``x-should-retry``: False where a retry is useless or could pay, True where
     it is safe and wanted, None where the caller's own rule for the status is right.
-    ``retry_after`` is in seconds and becomes ``retry-after``.
+    ``retry_after`` is in seconds and becomes ``retry-after``. ``quotes`` is what of the message is
+    its caller's or upstream's own words, which no log may have.
     """
 
     status = 500
@@ -53,11 +54,13 @@ class EaselError(Exception):
         status: int | None = None,
         retry: bool | None = None,
         retry_after: float | None = None,
+        quotes: str | None = None,
     ) -> None:
         self.message = _told(message)
         super().__init__(self.message)
         self.param = param and _told(param)
         self.retry_after = retry_after
+        self.quotes = quotes and _told(quotes)
         self.code = code or self.code
         self.type = type or self.type
         self.status = status or self.status
@@ -73,6 +76,10 @@ class EaselError(Exception):
                 "code": self.code,
             }
         }
+
+    def unquoted(self) -> str:
+        """Return the message as a log may have it."""
+        return self.message.replace(self.quotes, "[…]") if self.quotes else self.message
 
     def headers(self) -> dict[str, str]:
         """Return the headers that steer the caller's retries."""
@@ -90,6 +97,7 @@ class EaselError(Exception):
             "status": self.status,
             "retry": self.retry,
             "retry_after": self.retry_after and math.ceil(self.retry_after),
+            "quotes": self.quotes,
         }
 
     @classmethod

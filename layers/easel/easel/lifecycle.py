@@ -164,7 +164,10 @@ class Lifecycle:
         job = self.ledger.job(tenant, job_id) if re.fullmatch(ID, job_id) else None
         if job is None:
             raise NotFound(
-                f"There is no job {job_id[:_LONGEST_ID]!r}.", code="job_not_found", param="id"
+                f"There is no job {job_id[:_LONGEST_ID]!r}.",
+                code="job_not_found",
+                param="id",
+                quotes=repr(job_id[:_LONGEST_ID]),
             )
         return job
 

@@ -115,7 +115,9 @@ class Prompt(BaseModel):
             return self
         if style not in STYLES:
             raise InvalidRequest(
-                f"Invalid 'style': {style!r}. Use 'vivid' or 'natural'.", param="style"
+                f"Invalid 'style': {style[:80]!r}. Use 'vivid' or 'natural'.",
+                param="style",
+                quotes=repr(style[:80]),
             )
         return self.model_copy(update={"text": _joined(self.text, [STYLES[style]])})
 
@@ -133,4 +135,8 @@ def _validated[Model: BaseModel](model: type[Model], given: dict[str, Any]) -> M
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(one) for one in first["loc"])
-        raise InvalidRequest(f"Invalid 'prompt.{where}': {first['msg']}.", param="prompt") from None
+        raise InvalidRequest(
+            f"Invalid 'prompt.{where[:80]}': {first['msg']}.",
+            param="prompt",
+            quotes=where[:80] if first["type"] == "extra_forbidden" else None,
+        ) from None

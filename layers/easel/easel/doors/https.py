@@ -139,7 +139,7 @@ def answer(
     Pages of the ``origins`` may read the answer.
     """
     call = Call(APIGatewayProxyEvent(dict(event)))
-    request_id = call.event.request_context.request_id
+    request_id = str((event.get("requestContext") or {}).get("requestId"))
     try:
         reply = serve(call)
     except EaselError as error:
@@ -153,7 +153,7 @@ def answer(
         )
     telemetry.logger.info(
         "answered",
-        extra={"request": request_id, "route": call.event.resource, "status": reply.status},
+        extra={"request": request_id, "route": event.get("resource"), "status": reply.status},
     )
     readable = cors.readable(call.header("origin"), origins)
     return replace(reply, headers={**reply.headers, **readable}).rendered(request_id)

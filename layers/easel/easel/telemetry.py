@@ -6,6 +6,7 @@ its type and its place in the code, since its message may quote any of these.
 
 from __future__ import annotations
 
+import logging
 import traceback
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 if TYPE_CHECKING:
     from easel.jobs import Job
+
+# Libraries say at DEBUG whatever passes through them, bodies and keys included: nobody hears it.
+logging.disable(logging.DEBUG)
 
 logger = Logger(service="easel")
 metrics = Metrics(namespace="Easel", service="easel")

@@ -19,6 +19,6 @@ easel = bootstrap.build()
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the picture, or where it will be."""
-    if "Records" in event:
+    if isinstance(event, dict) and "Records" in event:
         return inbox.answer(easel, event, easel.ends_at(context))
     return pictures.serve(easel, "edit", event, context)

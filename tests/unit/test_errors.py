@@ -59,6 +59,15 @@ def test_the_body_is_openais() -> None:
     assert str(error) == "Too many."
 
 
+def test_what_an_error_quotes_is_cut_and_whole_characters() -> None:
+    error = InvalidRequest("\ud800" + "x" * 5_000_000, param="y\udfff" * 5_000_000)
+    told = error.body()["error"]
+    assert (len(told["message"]), len(told["param"])) == (2_000, 2_000)
+    assert (told["message"][:2], told["param"][:2]) == ("?x", "y?")
+    assert str(error) == told["message"]
+    assert error.record() == EaselError.from_record(error.record()).record()
+
+
 def test_what_is_given_replaces_the_default_of_this_error_alone() -> None:
     error = InvalidRequest("no", code="c", type="t", status=422, retry=True)
     assert (error.code, error.type, error.status, error.retry) == ("c", "t", 422, True)
@@ -103,3 +112,12 @@ def test_a_wait_at_a_limit_is_told_to_the_millisecond() -> None:
         "retry-after-ms": "4812",
         "x-ratelimit-limit-requests": "20",
     }
+
+
+def test_a_log_may_have_what_is_ours_of_a_message() -> None:
+    error = InvalidRequest("Invalid 'vast': use 'auto'.", quotes="'vast'")
+    kept = EaselError.from_record(error.record())
+    for one in error, kept:
+        assert one.unquoted() == "Invalid […]: use 'auto'."
+        assert "vast" in one.body()["error"]["message"]
+    assert Overloaded("Wait.").unquoted() == "Wait."

@@ -6,6 +6,7 @@ import functools
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from hashlib import sha256
 from io import BytesIO
@@ -18,7 +19,16 @@ from PIL import Image, ImageSequence
 
 from easel import images
 from easel.errors import InvalidRequest
-from easel.images import CONTENT_TYPES, Header, digest, resize, sniff, verify, verify_mask
+from easel.images import (
+    CONTENT_TYPES,
+    Header,
+    alpha_mask,
+    digest,
+    resize,
+    sniff,
+    verify,
+    verify_mask,
+)
 
 PACKAGE = Path(images.__file__).parent.parent
 SIZE = (48, 32)
@@ -187,6 +197,72 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
 
 def test_dimensions_that_the_pixels_belie_are_refused() -> None:
     refused(png_claiming(4000, 4000))
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def inserted(data: bytes, at: int, extra: bytes) -> bytes:
+    return data[:at] + extra + data[at:]
+
+
+def segment(marker: int, data: bytes = b"") -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+def scanned(times: int) -> bytes:
+    """Return a progressive JPEG of 1.6 million pixels whose last scan comes so often again."""
+    data = picture("jpeg-progressive", (1600, 1000))
+    return inserted(data, len(data) - 2, data[data.rindex(b"\xff\xda") : -2] * times)
+
+
+PNG, JPEG = picture("png"), picture("jpeg")
+SCAN = JPEG.index(b"\xff\xda")
+MANY = 300_000
+BUSY = {
+    "a PNG of empty chunks": inserted(PNG, 33, chunk(b"teXt", b"") * MANY),
+    "a PNG of empty pixels": inserted(PNG, 33, chunk(b"IDAT", b"") * MANY),
+    "a JPEG of comments": inserted(JPEG, SCAN, segment(0xFE) * MANY),
+    "a JPEG of EXIF, ever longer": inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0..") * MANY),
+    "a JPEG of padding": inserted(JPEG, SCAN, b"\xff" * MANY),
+    "a JPEG of stray bytes": inserted(JPEG, SCAN, b"\0" * MANY),
+    "a JPEG of scans": scanned(1000),
+}
+
+
+@pytest.mark.parametrize("data", BUSY.values(), ids=list(BUSY))
+def test_what_would_keep_a_decoder_busy_is_refused_before_it_is_decoded(data: bytes) -> None:
+    assert "pieces" in refused(data)
+
+
+def test_as_many_pieces_as_encoders_write_pass() -> None:
+    verify(scanned(20), "image")
+    verify(inserted(JPEG, SCAN, segment(0xE2, bytes(65_000)) * 200), "image")
+    verify(inserted(PNG, 33, chunk(b"teXt", b"a\0b") * 10_000), "image")
+
+
+TEXT = zlib.compress(bytes(1 << 20))
+BOMBS = {
+    "zTXt": inserted(PNG, 33, chunk(b"zTXt", b"a\0\0" + TEXT) * 200),
+    "iTXt": inserted(PNG, 33, chunk(b"iTXt", b"a\0\1\0\0\0" + TEXT) * 200),
+    "iCCP": inserted(PNG, 33, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1 << 26)))),
+}
+
+
+@pytest.mark.parametrize("data", BOMBS.values(), ids=list(BOMBS))
+def test_a_compressed_text_is_not_let_out(data: bytes) -> None:
+    tracemalloc.start()
+    refused(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 80 * 2**20
+
+
+def test_a_mask_is_not_made_of_a_huge_alpha() -> None:
+    with pytest.raises(InvalidRequest, match="Send a 'mask'"):
+        alpha_mask(png_claiming(8000, 8000))
+    assert alpha_mask(picture("jpeg")) is None
 
 
 def test_fifty_megabytes_are_too_many() -> None:

@@ -42,6 +42,15 @@ def test_details_are_added_and_removed() -> None:
     assert again.text.endswith("Details: birches.")
 
 
+def test_many_changes_of_many_details_are_looked_up_not_searched() -> None:
+    """Compared each with each they would take minutes."""
+    many = {"subject": "x", "details": [str(number) for number in range(5_000)]}
+    prompt = read({"from": "job_1", "remove": ["4999"] * 1_000_000}, read(many))
+    assert prompt
+    assert prompt.parts
+    assert prompt.parts.details == many["details"][:-1]
+
+
 def test_a_plain_prompt_can_be_changed_too() -> None:
     prompt = read({"from": "job_1", "add": ["frost"]}, Prompt(text="a fox"))
     assert prompt

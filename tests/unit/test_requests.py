@@ -426,6 +426,12 @@ def test_images_are_counted_before_they_are_looked_at() -> None:
     assert len(read("edit", inputs=Inputs(images=(PNG,) * MAX_IMAGES)).request.images) == 16
 
 
+def test_what_a_door_decodes_is_counted_before_it_is_decoded() -> None:
+    huge = PNG[:16] + (7000).to_bytes(4) * 2 + PNG[24:]
+    assert "damaged" in refusal("edit", inputs=Inputs(images=(huge,) * 2)).message
+    assert "together" in refusal("edit", inputs=Inputs(images=(huge,) * 3)).message
+
+
 def test_a_variation_needs_no_prompt() -> None:
     made = read("variation", prompt=None, inputs=Inputs(images=(PNG,)))
     assert made.request.prompt == VARIATION_PROMPT
@@ -504,6 +510,8 @@ HOSTILE: dict[str, tuple[Operation, dict[str, Any]]] = {
     "parts that are no text": ("generate", {"prompt": {"subject": NO_TEXT}}),
     "a value that is no text": ("generate", {"future": NO_TEXT}),
     "a value too deep": ("generate", {"future": nested(300)}),
+    "a number without end": ("generate", {"future": float("inf")}),
+    "no number": ("generate", {"future": {"deeper": [float("nan")]}}),
     "a value too large": ("generate", {"future": "x" * 300_000}),
 }
 UNCAUGHT: dict[str, tuple[Operation, dict[str, Any]]] = {

@@ -32,6 +32,10 @@ def test_keys_are_long_random_and_recognisable() -> None:
     assert all(key.startswith("ek-") and len(key) == len("ek-") + 43 for key in keys)
 
 
+def test_any_text_has_a_digest() -> None:
+    assert len({digest(text) for text in ("\ud800", "?", "", "\0", "é")}) == 5
+
+
 def test_only_a_keys_digest_is_kept() -> None:
     assert digest("ek-1") == sha256(b"ek-1").hexdigest()
 

@@ -100,6 +100,7 @@ class Catalogue:
                 f"The model {name[:80]!r} does not exist. Available: {live}.",
                 code="model_not_found",
                 param="model",
+                quotes=repr(name[:80]),
             )
         if known == resolved:
             return entry.model

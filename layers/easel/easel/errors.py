@@ -29,13 +29,17 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+_LONGEST_TEXT = 2_000
+"""Characters of a message or a parameter's name: both may quote what a caller sent."""
+
 
 class EaselError(Exception):
     """An error a caller can read.
 
     ``retry`` becomes ``x-should-retry``: False where a retry is useless or could pay, True where
     it is safe and wanted, None where the caller's own rule for the status is right.
-    ``retry_after`` is in seconds and becomes ``retry-after``.
+    ``retry_after`` is in seconds and becomes ``retry-after``. ``quotes`` is what of the message is
+    its caller's or upstream's own words, which no log may have.
     """
 
     status = 500
@@ -54,12 +58,14 @@ class EaselError(Exception):
         retry: bool | None = None,
         retry_after: float | None = None,
         moderation_details: Mapping[str, Any] | None = None,
+        quotes: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = _told(message)
+        super().__init__(self.message)
+        self.param = param and _told(param)
         self.retry_after = retry_after
         self.moderation_details = moderation_details
+        self.quotes = quotes and _told(quotes)
         self.code = code or self.code
         self.type = type or self.type
         self.status = status or self.status
@@ -77,6 +83,10 @@ class EaselError(Exception):
             error["moderation_details"] = dict(self.moderation_details)
         return {"error": error}
 
+    def unquoted(self) -> str:
+        """Return the message as a log may have it."""
+        return self.message.replace(self.quotes, "[…]") if self.quotes else self.message
+
     def headers(self) -> dict[str, str]:
         """Return the headers that steer the caller's retries."""
         headers = {}
@@ -93,6 +103,7 @@ class EaselError(Exception):
             "status": self.status,
             "retry": self.retry,
             "retry_after": self.retry_after and math.ceil(self.retry_after),
+            "quotes": self.quotes,
         }
 
     @classmethod
@@ -101,6 +112,11 @@ class EaselError(Exception):
         fields = dict(record)
         status = int(fields.pop("status"))
         return cls(fields.pop("message"), status=status, **fields)
+
+
+def _told(text: str) -> str:
+    """Return the text as every reply, table and log can carry it."""
+    return text[:_LONGEST_TEXT].encode(errors="replace").decode()
 
 
 class InvalidRequest(EaselError):

@@ -22,6 +22,12 @@ CONTENT_TYPES: Mapping[str, str] = {
 
 _JPEG_SEGMENTS = 4096
 """Looked through at most for a JPEG's frame header."""
+_MOST_PIECES = 16_384
+"""Chunks of a PNG, segments and stray bytes of a JPEG: encoders write fewer into 50 MB, and a
+decoder takes them one by one."""
+_MOST_SCANNED = 1 << 30
+"""Pixels that all scans of a JPEG together go over; one of 64 million pixels has 16."""
+_MARKER = re.compile(rb"\xff++([^\x00\x01\xd0-\xd7\xff])")
 _SVG_PROLOG = 65_536
 """Bytes looked through at most for an SVG's root element."""
 # Possessive and atomic throughout: matching is linear, whatever a caller sends.
@@ -67,6 +73,19 @@ def sniff(data: bytes, param: str | None = None) -> Header:
     raise invalid("The image must be a PNG, JPEG, WebP, GIF or SVG, and is none", param)
 
 
+def take_apart(data: bytes, header: Header, param: str | None) -> None:
+    """Refuse what is made to keep a decoder busy: its pieces are counted before it is decoded.
+
+    Raises InvalidRequest(code="invalid_image_file").
+    """
+    if header.kind == "jpeg":
+        sound = _sound_jpeg(data, header.width * header.height)
+    else:
+        sound = header.kind != "png" or _sound_png(data)
+    if not sound:
+        raise invalid("The image is in too many pieces; save it anew", param)
+
+
 def resize_svg(data: bytes, header: Header, width: int, height: int) -> bytes:
     """Return an SVG that shows itself at this size in pixels, filling it without stretching."""
     root = _SVG.match(data, 0, _SVG_PROLOG)
@@ -91,6 +110,27 @@ def _png_chunks(data: bytes) -> Iterator[bytes]:
         length, kind = struct.unpack_from(">I4s", data, offset)
         yield kind
         offset += 12 + length
+
+
+def _sound_png(data: bytes) -> bool:
+    offset = 8
+    for _ in range(_MOST_PIECES):
+        if offset + 8 > len(data):
+            return True
+        offset += 12 + int.from_bytes(data[offset : offset + 4])
+    return False
+
+
+def _sound_jpeg(data: bytes, pixels: int) -> bool:
+    offset, pieces, scans = 2, 0, 0
+    while (found := _MARKER.search(data, offset)) and found[1] != b"\xd9":
+        # What lies between two segments is a scan's own, once there has been one.
+        pieces += 1 if scans else found.end() - offset
+        scans += found[1] == b"\xda"
+        if pieces > _MOST_PIECES or scans * pixels > _MOST_SCANNED:
+            return False
+        offset = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return True
 
 
 def _jpeg(data: bytes) -> Header:

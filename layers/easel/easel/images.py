@@ -17,7 +17,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from easel.errors import InvalidRequest
-from easel.formats import CONTENT_TYPES, Header, Kind, invalid, resize_svg, sniff
+from easel.formats import CONTENT_TYPES, Header, Kind, invalid, resize_svg, sniff, take_apart
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,6 +43,7 @@ MAX_MASK_BYTES = 4 * 2**20
 MAX_EDGE = 16_384
 MAX_PIXELS = 64_000_000
 """What is decoded at most, 256 MB as RGBA: above most cameras' pictures, below Pillow's limit."""
+_MOST_ALPHA = 16_777_216
 
 _INPUT_KINDS = ("png", "jpeg", "webp")
 _ORIENTATION = 0x0112
@@ -65,6 +66,7 @@ def verify(data: bytes, param: str) -> Header:
     """
     header = sniff(data, param)
     admit(header, len(data), param)
+    take_apart(data, header, param)
     with _decoding(param):
         return _displayed(header, data)
 
@@ -129,10 +131,17 @@ def previews(data: bytes) -> Iterator[bytes]:
 
 
 def alpha_mask(data: bytes) -> bytes | None:
-    """Return a sound picture's alpha as a mask, a PNG; None where all of it is opaque."""
+    """Return a sound picture's alpha as a mask, a PNG; None where all of it is opaque.
+
+    Raises InvalidRequest for one that is larger than the models were whose masks these were.
+    """
     from PIL import Image
 
     header = sniff(data)
+    if not header.alpha:
+        return None
+    if header.width * header.height > _MOST_ALPHA:
+        raise invalid(f"Send a 'mask' for more than {_MOST_ALPHA} pixels with alpha", "image")
     with _decoding("image"), _open(header.kind, data) as image:
         alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema()[0] == 255:

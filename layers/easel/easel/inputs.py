@@ -15,10 +15,22 @@ from functools import partial
 from pydantic import BaseModel, ConfigDict
 
 from easel.errors import InvalidRequest
-from easel.images import Header, Kind, admit, alpha_mask, digest, sniff, verify, verify_mask
+from easel.images import (
+    MAX_PIXELS,
+    Header,
+    Kind,
+    admit,
+    alpha_mask,
+    digest,
+    sniff,
+    verify,
+    verify_mask,
+)
 
 MAX_IMAGES = 16
 """Input images of one edit (``image_edit_params``)."""
+_MOST_PIXELS = 2 * MAX_PIXELS
+"""What a door decodes at most for one call."""
 
 
 class Image(BaseModel):
@@ -138,6 +150,17 @@ class Inputs:
             markup=next(iter(loaded.get("markup", ())), self.markup),
         )
 
+    def refuse_many_pixels(self) -> None:
+        """Raise InvalidRequest for images that would keep a door busy. None is decoded yet."""
+        given = [*((one, "image") for one in self.images), (self.mask, "mask")]
+        headers = [sniff(one, param) for one, param in given if isinstance(one, bytes)]
+        if sum(header.width * header.height for header in headers) > _MOST_PIXELS:
+            raise InvalidRequest(
+                f"The images have more than {_MOST_PIXELS} pixels together; upload them first.",
+                code="invalid_image_file",
+                param="image",
+            )
+
     def masked_by_alpha(self, read: Callable[[Image], bytes]) -> Inputs:
         """Return the inputs with the first image's own alpha as the mask, if it has any."""
         first = self.images[0]
@@ -162,6 +185,7 @@ def checked(inputs: Inputs, tenant: str) -> Stored:
     An image that lies in the bucket stays where it is; of an upload only what is known is checked.
     """
     uploads: dict[str, bytes] = {}
+    inputs.refuse_many_pixels()
 
     def place(given: Given, check: Callable[[bytes], Header], param: str) -> Image:
         if isinstance(given, Image):

@@ -19,6 +19,7 @@ change of money is in one transaction with the change of the job.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -29,7 +30,7 @@ from easel import telemetry
 from easel.errors import Conflict, NotFound
 from easel.identity import Identity, Known, Met
 from easel.images import CONTENT_TYPES
-from easel.jobs import Job, LeaseLost
+from easel.jobs import ID, Job, LeaseLost
 from easel.questions import WAITING, Question
 from easel.requests import Request
 from easel.tenants import Tenant, digest
@@ -164,10 +165,13 @@ class Lifecycle:
 
     def find(self, tenant: str, job_id: str) -> Job:
         """Return the tenant's job. Raises NotFound, the same for one that is another tenant's."""
-        job = self.ledger.job(tenant, job_id) if len(job_id) < _LONGEST_ID else None
+        job = self.ledger.job(tenant, job_id) if re.fullmatch(ID, job_id) else None
         if job is None:
             raise NotFound(
-                f"There is no job {job_id[:_LONGEST_ID]!r}.", code="job_not_found", param="id"
+                f"There is no job {job_id[:_LONGEST_ID]!r}.",
+                code="job_not_found",
+                param="id",
+                quotes=repr(job_id[:_LONGEST_ID]),
             )
         return job
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from easel.errors import InvalidRequest, RequestTooLarge
 from easel.questions import LONGEST_KEY, PREFIX
 from easel.requests import Operation
+from easel.wire import MOST_VALUES, read_object
 
 MAX_BYTES = 1 << 20
 
@@ -33,7 +33,9 @@ def read(data: bytes, key: str) -> Manifest:
     """Return what the manifest under this key asks for. Raises InvalidRequest, RequestTooLarge."""
     if len(data) > MAX_BYTES:
         raise RequestTooLarge(f"A manifest has at most {MAX_BYTES} bytes.")
-    fields = _object(data)
+    fields = read_object(data)
+    if fields is None:
+        raise InvalidRequest(f"The manifest is not a JSON object of at most {MOST_VALUES} values.")
     operation = _operation(fields.pop("operation", "edit"))
     pictures: list[str] = []
 
@@ -56,16 +58,6 @@ def _operation(given: Any) -> Operation:
     if operation is None:
         raise InvalidRequest("Invalid 'operation': it is 'edit' or 'variation'.", param="operation")
     return operation
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise InvalidRequest("The manifest is not a JSON object.")
-    return fields
 
 
 def _key(name: str, manifest: str, param: str) -> str:

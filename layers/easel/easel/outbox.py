@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from easel.aws.inbox import Inbox
     from easel.jobs import Job
 
-_LONGEST_TEXT = 2_000
-"""Characters kept of a refusal's message, which may quote its question."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
@@ -42,9 +39,8 @@ class Outbox:
 
     def refuse(self, question: Question, error: EaselError) -> None:
         """Write why a question in the inbox became no job."""
-        body = error.body()["error"]
-        cut = {name: text and text[:_LONGEST_TEXT] for name, text in body.items()}
-        claim = Claim(question.sequencer, question.version, refusal=json.dumps(cut))
+        refusal = json.dumps(error.body()["error"])
+        claim = Claim(question.sequencer, question.version, refusal=refusal)
         self._answer(question.tenant, question.reply_to, claim)
 
     def expire(self, tenant: str, sk: str) -> None:

@@ -90,9 +90,11 @@ class Parameter:
             raise self._invalid(value, f"at most {self.maximum}")
 
     def _invalid(self, value: Any, expected: str) -> InvalidRequest:
+        given = repr(str(value)[:80])
         return InvalidRequest(
-            f"Invalid value for '{self.name}': {str(value)[:80]!r}. Expected {expected}.",
+            f"Invalid value for '{self.name}': {given}. Expected {expected}.",
             param=self.name,
+            quotes=given,
         )
 
 

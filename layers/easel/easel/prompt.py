@@ -11,9 +11,9 @@ Parentheses and brackets pass unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from easel.errors import InvalidRequest
 
@@ -22,6 +22,10 @@ STYLES = {
     "natural": "Style: natural, less hyper-real looking.",
 }
 """What OpenAI said that dall-e-3's ``style`` did (``image_generate_params``), as words."""
+
+
+Texts = Annotated[list[str], FailFast()]
+"""Texts of which the first that is none is enough to refuse all."""
 
 
 class Parts(BaseModel):
@@ -35,9 +39,9 @@ class Parts(BaseModel):
     palette: str | None = None
     style: str | None = None
     mood: str | None = None
-    details: list[str] = Field(default_factory=list)
-    avoid: list[str] = Field(default_factory=list)
-    emphasis: list[str] = Field(default_factory=list)
+    details: Texts = Field(default_factory=list)
+    avoid: Texts = Field(default_factory=list)
+    emphasis: Texts = Field(default_factory=list)
 
     def text(self) -> str:
         """Return the parts as one text."""
@@ -61,17 +65,18 @@ class Change(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     job: str = Field(alias="from")
-    add: list[str] = Field(default_factory=list)
-    remove: list[str] = Field(default_factory=list)
+    add: Texts = Field(default_factory=list)
+    remove: Texts = Field(default_factory=list)
 
     def of(self, parts: Parts) -> Parts:
         """Return the parts with their details changed. Raises InvalidRequest."""
-        if any(detail not in parts.details for detail in self.remove):
+        removed = set(self.remove)
+        if not removed.issubset(parts.details):
             raise InvalidRequest(
                 "A detail to remove is not one of that prompt's 'details'; name it as it stands.",
                 param="prompt",
             )
-        kept = [detail for detail in parts.details if detail not in self.remove]
+        kept = [detail for detail in parts.details if detail not in removed]
         return parts.model_copy(update={"details": kept + self.add})
 
 
@@ -110,7 +115,9 @@ class Prompt(BaseModel):
             return self
         if style not in STYLES:
             raise InvalidRequest(
-                f"Invalid 'style': {style!r}. Use 'vivid' or 'natural'.", param="style"
+                f"Invalid 'style': {style[:80]!r}. Use 'vivid' or 'natural'.",
+                param="style",
+                quotes=repr(style[:80]),
             )
         return self.model_copy(update={"text": _joined(self.text, [STYLES[style]])})
 
@@ -128,4 +135,8 @@ def _validated[Model: BaseModel](model: type[Model], given: dict[str, Any]) -> M
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(one) for one in first["loc"])
-        raise InvalidRequest(f"Invalid 'prompt.{where}': {first['msg']}.", param="prompt") from None
+        raise InvalidRequest(
+            f"Invalid 'prompt.{where[:80]}': {first['msg']}.",
+            param="prompt",
+            quotes=where[:80] if first["type"] == "extra_forbidden" else None,
+        ) from None

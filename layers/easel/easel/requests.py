@@ -236,10 +236,11 @@ def _parameters(
 def _check_size(request: Request) -> None:
     try:
         size = len(request.model_dump_json().encode())
+        json.dumps(request.parameters, allow_nan=False)
     except ValueError:
         raise InvalidRequest(
-            "The request cannot be kept as text: it holds half a character (a lone surrogate), "
-            "or is nested too deeply."
+            "The request cannot be kept as JSON: it holds half a character (a lone surrogate), "
+            "a number beyond all numbers, or is nested too deeply."
         ) from None
     if size > MAX_REQUEST:
         raise InvalidRequest(

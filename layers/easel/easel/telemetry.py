@@ -26,6 +26,7 @@ Without either: ChargesAboveHold, for its alarm; ModerationFailures, what nobody
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ from easel.errors import BudgetExceeded, UpstreamFailure, UpstreamMisconfigured
 if TYPE_CHECKING:
     from easel.errors import EaselError
     from easel.jobs import Job
+
+# Libraries say at DEBUG whatever passes through them, bodies and keys included: nobody hears it.
+logging.disable(logging.DEBUG)
 
 logger = Logger(service="easel")
 metrics = Metrics(namespace="Easel", service="easel")

@@ -73,9 +73,14 @@ class Key(NamedTuple):
         return self.digest[:12]
 
 
+def is_name(text: str) -> bool:
+    """Tell whether a tenant can be called so: it stands in keys, paths and ids."""
+    return bool(_NAME.fullmatch(text))
+
+
 def valid_name(name: str) -> str:
     """Return the name if it can stand in keys, paths and ids. Raises InvalidRequest."""
-    if not _NAME.fullmatch(name) or name == DIRECT:
+    if not is_name(name) or name == DIRECT:
         raise InvalidRequest(
             "A tenant's name is 1 to 63 lower-case letters, digits and hyphens, "
             f"and does not start with a hyphen; {DIRECT!r} is taken.",
@@ -102,7 +107,7 @@ def new_key() -> str:
 
 def digest(key: str) -> str:
     """Return what is stored of a key: its SHA-256 in hex (a random key needs no salt)."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 def exceeded(period: str, budget: int, committed: int, spent: int, hold: int) -> BudgetExceeded:

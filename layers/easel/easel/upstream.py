@@ -58,6 +58,7 @@ _NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 _CONNECT_SECONDS = 10
 _JUDGE = "omni-moderation-latest"
 _LONGEST_WORD = 100
+_NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _OPENAI = "https://api.openai.com/v1"
 _WAIT_IN_TEXT = re.compile(
     r"try again (?:after|in) (?:([0-9]{1,4})m(?:in\w*)?,? ?)?([0-9]{1,6}(?:\.[0-9]*)?) ?(ms|s)"
@@ -216,7 +217,7 @@ def _of_line(error: openai.APIConnectionError) -> UpstreamFailure:
 
 def _of_status(error: openai.APIStatusError) -> UpstreamFailure:
     status = error.status_code
-    if _NEVER & {_word(error.code), _word(error.type)}:
+    if _NEVER & {_name(error.code), _name(error.type)}:
         return _refused(error)
     if status == 429 or (status in _PASSING and (error.code or error.type)):
         return _busy(error)
@@ -234,33 +235,41 @@ def _of_status(error: openai.APIStatusError) -> UpstreamFailure:
 
 
 def _refused(error: openai.APIStatusError) -> UpstreamRefused:
+    said = _message(error)
     return UpstreamRefused(
-        _message(error),
+        said,
         status=error.status_code,
-        code=_word(error.code) or "upstream_error",
-        type=_word(error.type) or "invalid_request_error",
+        code=_name(error.code) or "upstream_error",
+        type=_name(error.type) or "invalid_request_error",
         param=_word(error.param),
         retry=False,
+        quotes=said,
     )
 
 
 def _busy(error: openai.APIStatusError) -> UpstreamBusy:
-    wait = _wait(error)
+    said, wait = _message(error), _wait(error)
     if error.status_code == 429:
         return UpstreamBusy(
-            _message(error),
+            said,
             status=429,
             code="rate_limit_exceeded",
-            type=_word(error.type) or "rate_limit_error",
+            type=_name(error.type) or "rate_limit_error",
             retry_after=wait,
+            quotes=said,
         )
     if error.status_code == 503:
-        return UpstreamBusy(_message(error), retry_after=wait)
-    return UpstreamBusy(_message(error), status=502, code="upstream_error", retry_after=wait)
+        return UpstreamBusy(said, retry_after=wait, quotes=said)
+    return UpstreamBusy(said, status=502, code="upstream_error", retry_after=wait, quotes=said)
+
+
+def _name(value: object) -> str | None:
+    """Return a code or type as upstream gave it, if it is one: logs and events have it."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
 
 
 def _word(value: object) -> str | None:
-    """Return a code, type or param as upstream gave it, if it is one."""
+    """Return a param as upstream gave it, if it is one."""
     short = isinstance(value, str) and len(value) <= _LONGEST_WORD
     return whole(value) if short else None
 

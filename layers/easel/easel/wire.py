@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from easel.errors import InvalidRequest
 from easel.inputs import Reference
 from easel.tenants import ResponseFormat
+
+MOST_VALUES = 150_000
+"""Values of a body: more would not fit a request's item, and cost the memory of a function."""
+_MOST_REFERENCES = 64
 
 
 class Wire(BaseModel):
@@ -30,7 +34,7 @@ class Wire(BaseModel):
     stream: bool | None = None
     partial_images: int | None = None
     quote: bool | None = None
-    images: list[Reference] | None = None
+    images: Annotated[list[Reference], FailFast(), Field(max_length=_MOST_REFERENCES)] | None = None
     mask: Reference | None = None
     markup: Reference | None = None
 
@@ -52,6 +56,17 @@ class Wire(BaseModel):
             for param, given in named.items()
             if given
         }
+
+
+def read_object(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that the bytes are; None where they are none, or a hostile one."""
+    if data.count(b",") > MOST_VALUES:  # no text that is taken has so many, and base64 has none
+        return None
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 def parts_in(text: Any) -> Any:

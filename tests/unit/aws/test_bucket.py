@@ -28,6 +28,23 @@ def test_what_is_put_is_got(bucket: Bucket) -> None:
     assert content_type(bucket, "put") == "image/png"
 
 
+def test_an_svg_is_downloaded_not_opened(bucket: Bucket) -> None:
+    bucket.put("a.svg", b"<svg><script>alert(1)</script></svg>", "image/svg+xml")
+    bucket.put("a.png", b"\x89PNG <html><script>", "image/png")
+    bucket.copy("a.svg", "outbox/a.svg")
+    served = {
+        key: bucket.client.get_object(Bucket=bucket.name, Key=key)
+        for key in ("a.svg", "outbox/a.svg", "a.png")
+    }
+    assert {
+        key: (one["ContentType"], one["ContentDisposition"]) for key, one in served.items()
+    } == {
+        "a.svg": ("image/svg+xml", "attachment"),
+        "outbox/a.svg": ("image/svg+xml", "attachment"),
+        "a.png": ("image/png", "inline"),
+    }
+
+
 def test_what_is_not_there_is_a_key_error_or_none(bucket: Bucket) -> None:
     with pytest.raises(KeyError, match="absent"):
         bucket.get("absent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 
@@ -10,10 +11,13 @@ from easel.catalogue import Catalogue
 from easel.doors.bodies import parse
 from easel.errors import InvalidRequest
 from easel.inputs import Inputs
-from easel.requests import Reader
+from easel.prompt import Prompt
+from easel.requests import Reader, Tenancy
 from easel.settings import Settings
+from tests.unit.examples import DEMO, image
 
 READER = Reader(Catalogue.load(), Settings())
+NOBODY = Tenancy(DEMO, lambda *_: image(), lambda _: b"", lambda _: Prompt(text="x"))
 FORM = "multipart/form-data; boundary=XX"
 
 
@@ -43,6 +47,26 @@ def test_what_is_no_form_is_json(content_type: str) -> None:
 )
 def test_what_is_no_object_is_refused(body: bytes) -> None:
     assert refused(body, "application/json").status == 400
+
+
+@pytest.mark.parametrize(
+    "value", [b"1", b"{}", b"[]", b'""', b'{"file_id":1}'], ids=lambda value: value.decode()
+)
+@pytest.mark.parametrize("name", [b"images", b"later", b"n"])
+def test_more_values_than_a_request_can_keep_are_not_even_looked_at(
+    name: bytes, value: bytes
+) -> None:
+    body = b'{"prompt":"x","%s":[%s]}' % (name, b",".join([value] * 1_000_000))
+    assert "values" in refused(body, "application/json").message
+
+
+def test_of_many_wrong_values_the_first_is_named() -> None:
+    """Each one's error would cost some 900 bytes."""
+    for fields in ({"images": [1] * 100_000}, {"prompt": {"subject": "x", "details": [1] * 9999}}):
+        given, inputs = parse(READER, json.dumps(fields).encode(), "")
+        with pytest.raises(InvalidRequest) as caught:
+            READER.read("edit", NOBODY, given, inputs, today=date(2026, 11, 22))
+        assert caught.value.param == next(iter(fields))
 
 
 def test_a_forms_texts_are_typed_and_its_files_are_inputs() -> None:

@@ -174,3 +174,57 @@ def test_a_job_that_another_is_at_work_on_is_come_back_for(easel: Easel) -> None
     waiting = replace(easel, inline=idle)
     assert raised(waiting, idempotency_key="slow", seconds=0.01)[0] == "upstream_overloaded"
     assert invoke(easel, idempotency_key="slow")["data"]
+
+
+ANYTHING: list[Any] = [None, 7, 1.5, True, "text", [], ["prompt"], {}, {"prompt": None}]
+
+
+@pytest.mark.parametrize("event", ANYTHING, ids=repr)
+def test_any_event_is_an_error_with_a_name(easel: Easel, event: Any) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # its type is made of the code
+        direct.answer(easel, "generate", event, next(_ids), easel.clock() + 60)
+    assert type(caught.value).__name__ in ("invalid_value", "missing_required_parameter")
+
+
+@pytest.mark.parametrize("tenant", ["", 7, {}, "\ud800", "x" * 5_000, "../demo", "demo\0", "Demo"])
+def test_what_is_no_tenants_name_is_not_even_looked_up(easel: Easel, tenant: Any) -> None:
+    assert raised(easel, tenant=tenant)[0] == "not_found"
+
+
+@pytest.mark.parametrize("key", ["\ud800", "\0", 7, {"a": []}, "k" * 100_000])
+def test_any_key_is_a_key(easel: Easel, painter: Painter, key: Any) -> None:
+    first, again = (invoke(easel, idempotency_key=key) for _ in range(2))
+    assert (first["id"], len(painter.calls)) == (again["id"], 1)
+
+
+SAID: dict[str, dict[str, Any]] = {
+    "size": {"size": "a secret"},
+    "quality": {"quality": "a secret"},
+    "style": {"style": "a secret"},
+    "model": {"model": "a secret"},
+    "a part": {"prompt": {"subject": "x", "a secret": 1}},
+    "an earlier job": {"prompt": {"from": "a secret"}},
+    "tenant": {"tenant": "a secret"},
+}
+
+
+@pytest.mark.parametrize("event", SAID.values(), ids=list(SAID))
+def test_an_error_repeats_nothing_since_lambda_logs_it(easel: Easel, event: dict[str, Any]) -> None:
+    assert "secret" not in str(raised(easel, **event))
+
+
+def test_neither_what_upstream_says(easel: Easel, painter: Painter) -> None:
+    painter.refusal = UpstreamRefused(
+        "blocked: a secret", status=400, code="moderation_blocked", quotes="blocked: a secret"
+    )
+    key = next(_ids)
+    for _ in "refused", "and asked again":
+        assert raised(easel, idempotency_key=key) == ("moderation_blocked", "[…]")
+
+
+def test_an_error_nobody_foresaw_is_named_and_says_nothing(
+    easel: Easel, painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter, "data", None)
+    name, message = raised(easel, prompt="a secret")
+    assert (name, "secret" in message) == ("server_error", False)

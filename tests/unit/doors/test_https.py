@@ -176,6 +176,12 @@ def test_a_binary_body_is_decoded() -> None:
     assert call(body=base64.b64encode(data).decode(), isBase64Encoded=True).body == data
 
 
+@pytest.mark.parametrize("body", ["!", "a", "é", "\ud800", "YWJj YQ="])
+def test_a_binary_body_that_is_none_is_refused(body: str) -> None:
+    with pytest.raises(InvalidRequest, match="base64"):
+        _ = call(body=body, isBase64Encoded=True).body
+
+
 @pytest.mark.parametrize("encoded", [True, False])
 def test_no_body_is_an_empty_one(encoded: bool) -> None:
     assert call(body=None, isBase64Encoded=encoded).body == b""

@@ -217,7 +217,7 @@ REFUSED: dict[str, tuple[bytes, str, str | None]] = {
         "invalid_value",
         "image",
     ),
-    "very many": (manifest(images=[f"{n}" for n in range(50_000)]), "invalid_value", "image"),
+    "very many": (manifest(images=[f"{n}" for n in range(50_000)]), "invalid_value", "images"),
     "two for a variation": (
         manifest(operation="variation", images=["a.png", "b.png"]),
         "invalid_value",

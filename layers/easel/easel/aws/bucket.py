@@ -46,6 +46,7 @@ class Found(NamedTuple):
 
 
 _CHUNK_BYTES = 1 << 20
+_SCRIPTED = "image/svg+xml"
 _NONE = ("NoSuchKey", "NoSuchVersion", "404")
 
 
@@ -57,8 +58,14 @@ class Bucket:
     name: str
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
-        """Store the bytes."""
-        self.client.put_object(Bucket=self.name, Key=key, Body=data, ContentType=content_type)
+        """Store the bytes. Whoever opens an SVG's URL is given a file, and runs no script of it."""
+        self.client.put_object(
+            Bucket=self.name,
+            Key=key,
+            Body=data,
+            ContentType=content_type,
+            ContentDisposition="attachment" if content_type == _SCRIPTED else "inline",
+        )
 
     def upload(self, key: str, stream: IO[bytes], content_type: str) -> None:
         """Store a seekable stream of any length."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from easel.aws.items import plain, values
 from easel.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from easel.tenants import Key, Tenant, digest
+from easel.tenants import Key, Tenant, digest, is_name
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -40,7 +40,7 @@ class Tenants:
 
     def named(self, name: str) -> Tenant | None:
         """Return the tenant of this name, if there is one."""
-        item = self._get(f"tenant#{name}")
+        item = self._get(f"tenant#{name}") if is_name(name) else None
         return Tenant.model_validate(item) if item else None
 
     def existing(self, name: str) -> Tenant:
@@ -161,4 +161,9 @@ class Tenants:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"There is no tenant {name!r}; create it first.", param="tenant")
+    named = repr(name[:80])
+    return NotFound(
+        f"There is no tenant {named}; create it first.",
+        param="tenant",
+        quotes=None if is_name(name) else named,
+    )

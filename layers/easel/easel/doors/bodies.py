@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from easel import forms
 from easel.errors import InvalidRequest
 from easel.inputs import Inputs
 from easel.requests import Reader
+from easel.wire import MOST_VALUES, read_object
 
 
 def parse(reader: Reader, body: bytes, content_type: str) -> tuple[dict[str, Any], Inputs]:
     """Return the fields and the files of a call. Raises InvalidRequest."""
     if content_type.lower().startswith("multipart/form-data"):
         return _of_form(reader, forms.parse(body, content_type))
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
+    fields = read_object(body)
+    if fields is None:
         raise InvalidRequest(
-            "The body is not a JSON object. Send JSON, or multipart/form-data with files."
+            f"The body is not a JSON object of at most {MOST_VALUES} values. "
+            "Send JSON, or multipart/form-data with files."
         )
     return fields, Inputs()
 

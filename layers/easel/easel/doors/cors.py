@@ -5,6 +5,7 @@ An origin that is not listed gets none of these headers, and neither does anybod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from easel.errors import NotFound
@@ -20,6 +21,7 @@ EXPOSED = (
     "deprecation",
     "sunset",
 )
+_NAMES = re.compile(r"[\w!#$%&'*+.^`|~, -]+", re.ASCII)
 _KEPT_SECONDS = 7200
 """How long a browser may remember a preflight; Chromium does no longer."""
 
@@ -47,5 +49,5 @@ def preflight(origin: str, asked: str, origins: Collection[str]) -> dict[str, st
     return {
         "access-control-allow-methods": ", ".join(METHODS),
         "access-control-max-age": str(_KEPT_SECONDS),
-        **({"access-control-allow-headers": asked} if asked else {}),
+        **({"access-control-allow-headers": asked} if _NAMES.fullmatch(asked) else {}),
     }

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from easel import telemetry
 from easel.doors.calls import links, quoted
 from easel.doors.references import tenancy
 from easel.errors import EaselError, InvalidRequest, Overloaded, RequestTooLarge
@@ -35,9 +36,20 @@ def answer(
     asynchronous invocation finds its job.
     """
     try:
-        return _answer(easel, operation, dict(event), request_id, until)
+        return _answer(easel, operation, _fields(event), request_id, until)
     except EaselError as error:
-        raise type(error.code, (Exception,), {})(error.message) from None
+        said = error
+    except Exception as error:
+        telemetry.unexpected(error)
+        said = EaselError(f"Something went wrong in Easel. Tell the operator {request_id}.")
+    # Lambda logs whatever a function raises.
+    raise type(said.code, (Exception,), {})(said.unquoted())
+
+
+def _fields(event: object) -> dict[str, Any]:
+    if not isinstance(event, Mapping):
+        raise InvalidRequest("The event is not a JSON object.")
+    return dict(event)
 
 
 def _answer(
@@ -66,10 +78,10 @@ def _answer(
     return response
 
 
-def _tenant(easel: Easel, name: str | None) -> Tenant:
+def _tenant(easel: Easel, name: object) -> Tenant:
     if name is None:
         return Tenant(name=DIRECT, tenant_class=DIRECT)
-    return easel.tenants.payer(name)
+    return easel.tenants.payer(name if isinstance(name, str) else "")
 
 
 def _done(job: Job) -> Job:

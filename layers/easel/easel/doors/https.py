@@ -37,10 +37,13 @@ class Call:
 
     @property
     def body(self) -> bytes:
-        """The body as it was sent."""
+        """The body as it was sent. Raises InvalidRequest."""
         if not self.event.is_base64_encoded:
             return (self.event.body or "").encode(errors="surrogatepass")
-        return base64.b64decode(self.event.body or "")
+        try:
+            return base64.b64decode(self.event.body or "", validate=True)
+        except ValueError:
+            raise InvalidRequest("The body arrived damaged: it is no base64.") from None
 
     @property
     def identity(self) -> Identity:
@@ -136,7 +139,7 @@ def answer(
     Pages of the ``origins`` may read the answer.
     """
     call = Call(APIGatewayProxyEvent(dict(event)))
-    request_id = call.event.request_context.request_id
+    request_id = str((event.get("requestContext") or {}).get("requestId"))
     try:
         reply = serve(call)
     except EaselError as error:
@@ -150,7 +153,7 @@ def answer(
         )
     telemetry.logger.info(
         "answered",
-        extra={"request": request_id, "route": call.event.resource, "status": reply.status},
+        extra={"request": request_id, "route": event.get("resource"), "status": reply.status},
     )
     readable = cors.readable(call.header("origin"), origins)
     return replace(reply, headers={**reply.headers, **readable}).rendered(request_id)

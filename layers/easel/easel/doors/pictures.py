@@ -19,7 +19,7 @@ def serve(
 ) -> dict[str, Any]:
     """Answer an HTTPS call, or a direct invocation."""
     until = easel.ends_at(context)
-    if "httpMethod" in event:
+    if isinstance(event, Mapping) and "httpMethod" in event:
         origins = easel.settings.allowed_origins
         return https.answer(event, lambda call: calls.make(easel, operation, call, until), origins)
     return direct.answer(easel, operation, event, context.aws_request_id, until)

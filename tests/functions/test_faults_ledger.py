@@ -156,7 +156,8 @@ def test_a_job_is_counted_once_however_often_its_message_comes(
     for _ in range(3):
         queue.work(message, easel.lifecycle.worker, time.time() + 900)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-    assert [line["JobsSucceeded"] for line in lines] == [[1.0]]
+    ends = [line["JobsSucceeded"] for line in lines if "JobsSucceeded" in line]
+    assert ends == [[1.0]]
 
 
 def test_a_direct_invocation_without_time_buys_nothing(deployed: Deployed, easel: Easel) -> None:

@@ -15,6 +15,7 @@ from easel.catalogue import Catalogue
 from easel.tenants import Quality, ResponseFormat, Tenant
 
 _RATE = re.compile(r"[1-9]\d{0,5}", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _USD = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
 
 
@@ -37,6 +38,9 @@ class Wanted:
     """The model of requests without one; none: the deployment's."""
     default_quality: Quality | Literal["none"] | None = None
     """The quality of requests without one; none: the deployment's."""
+    cache_ttl: str | None = None
+    """How old, in seconds, an answer from the cache may be of calls that do not say; 0: no cache;
+    none: as the deployment has it."""
     response_format: ResponseFormat | Literal["none"] | None = None
     """What its calls get that ask for neither; none: both."""
 
@@ -64,6 +68,12 @@ def _rate(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> int:
+    if not _SECONDS.fullmatch(text):
+        raise Failure(f"{text!r} is no time: write seconds, as 3600, or none.")
+    return int(text)
+
+
 def _model(name: str) -> str:
     Catalogue.load().resolve(name, _today())
     return name
@@ -83,6 +93,7 @@ _READ = {
     "images_per_minute": _rate,
     "models": _models,
     "default_model": _model,
+    "cache_ttl": _seconds,
 }
 _NONE: dict[str, Any] = {"models": []}
 

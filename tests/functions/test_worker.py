@@ -26,7 +26,7 @@ def opened(easel: Easel, prompt: str = "a cat", **fields: Any) -> Job:
         Inputs(),
         today=easel.lifecycle.today(),
     )
-    return easel.lifecycle.open(DEMO, asked.request, asked.uploads, Identity())
+    return easel.lifecycle.open(DEMO, asked.request, asked.uploads, Identity()).job
 
 
 def abandoned(easel: Easel, job: Job, seconds_ago: int = 61) -> Job:

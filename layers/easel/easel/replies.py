@@ -83,6 +83,7 @@ class ImagesResponse(TypedDict):
     cost_usd: float
     """Dollars, at most 6 decimals; a repeat says again what its job cost."""
     cached: bool
+    """Whether it comes from the cache, and costs you nothing."""
     data: list[Image]
 
 
@@ -97,6 +98,7 @@ class CompletedEvent(Datum):
     id: str
     model: str
     cost_usd: float
+    cached: bool
     size: str | None
     quality: str | None
     background: str | None
@@ -117,6 +119,7 @@ class Quote(TypedDict):
     """The job it would repeat, for nothing."""
     cost_usd: float
     """Dollars, at most."""
+    cached: bool
 
 
 @_closed
@@ -241,12 +244,7 @@ ERRORS: Mapping[int, Sequence[str]] = {
         "Your tenant may not use this model; the message says which it may.",
         "model_not_allowed",
     ),
-    404: (
-        "There is no such route, model or job.",
-        "not_found",
-        "model_not_found",
-        "job_not_found",
-    ),
+    404: ("There is no such route, model or job.", "not_found", "model_not_found", "job_not_found"),
     409: (
         "The key belongs to another request, or the job was cancelled, or it cannot be.",
         "idempotency_key_reused",

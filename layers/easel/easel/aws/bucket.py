@@ -7,7 +7,7 @@
 | ``inputs/{tenant}/inbox-{digest}`` | one that was put into the inbox |
 | ``images/{tenant}/{job}/{attempt}/{index}.{kind}`` | a picture that was made |
 | ``images/{tenant}/{job}/{attempt}/answer.json`` | what upstream said of them; written last |
-| ``answers/{tenant}/{job}/{format}.json`` | an answer too large for Lambda |
+| ``answers/{tenant}/{job}/{form}`` | an answer too large for Lambda |
 | ``inbox/{tenant}/…``, ``outbox/{tenant}/…`` | questions and answers of the file door |
 """
 

@@ -25,7 +25,9 @@ Ledger table, key (``tenant``, ``sk``), no TTL; all money in micro-dollars:
 | ``month#{2026-11}`` | committed (charges and the holds of open jobs), spent (charges) |
 | ``day#{2026-11-22}`` | the same |
 | ``charge#{job}#{attempt}`` | amount, estimated, month, day, model, operation, at |
-| ``count#{day}#{model}#{operation}`` | jobs, images, spent, each job at its (last) end |
+| ``count#{day}#{model}#{operation}`` | jobs, images, spent, each job at its (last) end; hits |
+
+``hits`` are calls of the day that were answered from another job.
 
 Every change of money is one transaction with the change of the job that causes it.
 """
@@ -38,7 +40,7 @@ from typing import Any
 
 from easel.aws.items import plain, values
 from easel.aws.jobs import Jobs, Pointer, of_item, to_item, to_text, unmoved_since
-from easel.aws.transactions import Write, absent, add, put, transact
+from easel.aws.transactions import Write, absent, add, put, transact, update
 from easel.errors import BudgetExceeded
 from easel.identity import Seen
 from easel.jobs import LEASE_SECONDS, Attempt, Job, LeaseLost
@@ -64,7 +66,8 @@ class Ledger(Jobs):
             "sk": pointer,
             "seen": to_text(seen),
             "fingerprint": job.request.fingerprint(),
-            "expires_at": job.created_at + self.retention_days * _DAY_SECONDS,
+            # Longer than the job, which is done some time after it was opened.
+            "expires_at": job.created_at + (self.retention_days + 1) * _DAY_SECONDS,
         }
         free = "attribute_not_exists(tenant)"
         unmoved = unmoved_since(before) if before else {}
@@ -189,6 +192,11 @@ class Ledger(Jobs):
         )
         if self._held(after, after.hold, replaced, self._count(before, jobs=-1)):
             raise LeaseLost
+
+    def hit(self, job: Job, day: str) -> None:
+        """Count a call of the day, as ``2026-11-22``, that was answered from the job, unpaid."""
+        count = self._count(job.model_copy(update={"day": day}), hits=1)
+        update(self.client, self.sleep, **count["Update"])
 
     def _rewrite(self, job: Job, lease: str | None) -> Write:
         """Replace the open job's item, if the lease is still this one."""

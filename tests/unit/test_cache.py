@@ -85,24 +85,25 @@ def test_an_answer_is_as_old_as_the_call_says_but_no_older_than_images(
 # ---- What may answer ----
 
 
-@pytest.mark.parametrize(
-    ("known", "answers"),
-    [
-        (done(60), True),
-        (done(61), False),
-        (done(9, delivered=False), True),
-        (done(30, no_store=True), False),
-        (job(now=NOW - 1), True),
-        (job(now=NOW - 3000, status="running"), True),
-        (job(no_store=True), False),
-        (job(status="cancelled"), False),
-        (failed(), False),
-        (done(30, request=request(parameters={"n": 2})), False),
-        (done(30, answer=None), False),
-    ],
-    ids=str,
-)
-def test_what_is_whole_or_on_its_way_answers(known: Job, answers: bool) -> None:
+CASES: dict[str, tuple[Job, bool]] = {
+    # what a request was seen to be: does it answer a call whose answer may be a minute old?
+    "done a minute ago": (done(60), True),
+    "done longer ago": (done(61), False),
+    "just done, and on its way to who paid": (done(9, delivered=False), True),
+    "done, not to be stored": (done(30, no_store=True), False),
+    "queued": (job(now=NOW - 1), True),
+    "running for long": (job(now=NOW - 3000, status="running"), True),
+    "queued, not to be stored": (job(no_store=True), False),
+    "cancelled": (job(status="cancelled"), False),
+    "failed": (failed(), False),
+    "done in part": (done(30, request=request(parameters={"n": 2})), False),
+    "done without an answer": (done(30, answer=None), False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_whole_or_on_its_way_answers(name: str) -> None:
+    known, answers = CASES[name]
     met = CACHED.meets([Known(known, 0)], now=NOW, ttl=60, **TIMES)
     assert met == (Met(known, "cached") if answers else None)
     assert CACHED.meets([Known(known, 0)], now=NOW, ttl=0, **TIMES) is None

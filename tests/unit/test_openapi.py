@@ -367,6 +367,7 @@ FULL = succeeded(
 BARE = succeeded()
 FAILED = job().close("failed", NOW, error=errors.InvalidRequest("no", param="n"))
 DELIVERIES = [Delivery(response_format=one) for one in (None, "url", "b64_json")]
+DELIVERIES.append(Delivery(cached=True))
 
 
 def answers() -> Iterator[Any]:
@@ -409,7 +410,11 @@ SAID = {
     "CompletedEvent": list(events()),
     "Job": [job_object(one, LINKS) for one in (job(), FAILED, FULL)],
     "JobList": [json.loads(listed(some, 1)) for some in ([], [job_object(FULL, LINKS)] * 2)],
-    "Quote": [quote(request(), 5, None), quote(request(), 5, FULL)],
+    "Quote": [
+        quote(request(), 5, None),
+        quote(request(), 5, FULL),
+        quote(request(), 5, FULL, cached=True),
+    ],
     "Usage": [USAGE],
     "Tokens": [USAGE["input_tokens_details"]],
     "Error": list(refusals()),

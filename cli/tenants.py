@@ -221,6 +221,7 @@ def _lines(tenant: Tenant) -> str:
         "default model": tenant.default_model or "the deployment's",
         "default quality": tenant.default_quality or "the deployment's",
         "moderation": tenant.moderation or "the deployment's",
+        "cache ttl": "the deployment's" if tenant.cache_ttl is None else f"{tenant.cache_ttl} s",
         "response format": tenant.response_format or "both",
     }
     return "\n".join(f"{name:<15}  {value}" for name, value in said.items())

@@ -15,6 +15,7 @@ from easel.catalogue import Catalogue
 from easel.tenants import STANDARD, Moderation, Quality, ResponseFormat, Tenant, valid_class
 
 _RATE = re.compile(r"[1-9]\d{0,5}", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _USD = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
 
 
@@ -39,6 +40,9 @@ class Wanted:
     """The quality of requests without one; none: the deployment's."""
     moderation: Moderation | Literal["none"] | None = None
     """What is judged of its jobs; none: what the deployment says."""
+    cache_ttl: str | None = None
+    """How old, in seconds, an answer from the cache may be of calls that do not say; 0: no cache;
+    none: as the deployment has it."""
     response_format: ResponseFormat | Literal["none"] | None = None
     """What its calls get that ask for neither; none: both."""
     tenant_class: Annotated[str | None, Parameter(name="--class")] = None
@@ -68,6 +72,12 @@ def _rate(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> int:
+    if not _SECONDS.fullmatch(text):
+        raise Failure(f"{text!r} is no time: write seconds, as 3600, or none.")
+    return int(text)
+
+
 def _model(name: str) -> str:
     Catalogue.load().resolve(name, _today())
     return name
@@ -88,6 +98,7 @@ _READ = {
     "models": _models,
     "default_model": _model,
     "tenant_class": valid_class,
+    "cache_ttl": _seconds,
 }
 _NONE: dict[str, Any] = {"models": [], "tenant_class": STANDARD}
 

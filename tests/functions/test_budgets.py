@@ -57,7 +57,7 @@ def test_a_further_attempt_beyond_the_budget_is_not_made(deployed: Deployed) -> 
     hold = request.ceiling(easel.catalogue)
     deployed.standin.rule(drop="during")
     tenant = Tenant(name="demo", month_budget=3 * hold - 1)  # one job of another call is open
-    job = easel.lifecycle.open(tenant, request, {}, Identity(idempotency_key="k"))
+    job = easel.lifecycle.open(tenant, request, {}, Identity(idempotency_key="k")).job
     ended = easel.lifecycle.worker.run("demo", job.id, easel.clock() + 900)
     assert ended
     assert ended.error

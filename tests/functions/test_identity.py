@@ -33,7 +33,7 @@ def easel(deployed: Deployed) -> Easel:
 def later(easel: Easel, seconds: float) -> Callable[[Job, Identity], Job]:
     """Return what opens the request of a job again, so many seconds from now."""
     lifecycle = replace(easel.lifecycle, clock=lambda: easel.clock() + seconds)
-    return lambda job, identity: lifecycle.open(DEMO, job.request, {}, identity)
+    return lambda job, identity: lifecycle.open(DEMO, job.request, {}, identity).job
 
 
 def made(easel: Easel, job: Job) -> Job:
@@ -124,7 +124,7 @@ def test_who_is_sent_away_comes_back_to_the_same_job(deployed: Deployed, easel: 
 
 def test_leaving_a_job_that_a_key_names_notes_nothing(deployed: Deployed, easel: Easel) -> None:
     keyed = Identity(idempotency_key="k")
-    job = easel.lifecycle.open(DEMO, opened(easel).request, {}, keyed)
+    job = easel.lifecycle.open(DEMO, opened(easel).request, {}, keyed).job
     before = deployed.rows("JOBS_TABLE")
     easel.lifecycle.leave(job)
     assert deployed.rows("JOBS_TABLE") == before

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from easel.cache import CacheControl
 from easel.identity import CALLED_SECONDS, Identity
 from easel.jobs import LEASE_SECONDS
 from easel.tenants import Tenant
@@ -90,6 +91,21 @@ def made_and_uncalled(identity: Identity) -> Callable[[World], Two]:
         return call(world, identity), call(world, identity)
 
     return two
+
+
+CACHED = Identity(retries=0, cache=CacheControl(max_age=60))
+
+
+def two_at_the_cache(world: World) -> Two:
+    return call(world, CACHED), call(world, CACHED)
+
+
+def cancel_and_hit(world: World) -> Two:
+    return world.cancel(*opened(world)), call(world, CACHED)
+
+
+def worker_and_hit(world: World) -> Two:
+    return world.work(*opened(world)), call(world, CACHED)
 
 
 def two_versions(world: World) -> Two:
@@ -184,6 +200,9 @@ def test_two_workers_on_one_job(deployed: Deployed, attempts: int, lapse: float)
         "two callers and one uncalled picture": made_and_uncalled(NEW),
         "two retries and one uncalled picture": made_and_uncalled(RETRIED),
         "two callers with one key": same_key,
+        "two callers whom the cache may answer": two_at_the_cache,
+        "a cancellation and a hit": cancel_and_hit,
+        "a worker and a hit": worker_and_hit,
         "two versions of a question": two_versions,
     }.items(),
     ids=lambda pair: pair[0],

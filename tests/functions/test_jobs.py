@@ -226,7 +226,7 @@ def test_what_a_worker_paid_in_between_is_not_forgotten(deployed: Deployed, ease
 
 def test_a_caller_that_joined_before_keeps_the_job(deployed: Deployed, easel: Easel) -> None:
     job = opened(easel)
-    assert easel.lifecycle.open(DEMO, job.request, {}, BLIND) == job
+    assert easel.lifecycle.open(DEMO, job.request, {}, BLIND).job == job
     assert "nobody else" in conflict(easel, job)
     work(deployed, Context())
     assert easel.lifecycle.find("demo", job.id).status == "succeeded"
@@ -240,7 +240,7 @@ def test_a_caller_that_joins_while_it_is_cancelled_keeps_it(
     meanwhile(
         easel,
         "TransactWriteItems",
-        lambda: joined.append(other.lifecycle.open(DEMO, job.request, {}, BLIND)),
+        lambda: joined.append(other.lifecycle.open(DEMO, job.request, {}, BLIND).job),
     )
     conflict(easel, job)
     assert joined == [job]
@@ -250,10 +250,10 @@ def test_a_caller_that_joins_while_it_is_cancelled_keeps_it(
 def test_a_job_cancelled_while_it_is_joined_is_not_joined(deployed: Deployed, easel: Easel) -> None:
     job, other = opened(easel), bootstrap.build()
     meanwhile(easel, "UpdateItem", lambda: other.lifecycle.cancel("demo", job.id))
-    own = easel.lifecycle.open(DEMO, job.request, {}, BLIND)
+    own = easel.lifecycle.open(DEMO, job.request, {}, BLIND).job
     assert own.id != job.id
     assert balanced(deployed) == {"charges": 0, "held": own.hold}
-    assert easel.lifecycle.open(DEMO, job.request, {}, BLIND) == own
+    assert easel.lifecycle.open(DEMO, job.request, {}, BLIND).job == own
 
 
 def test_a_job_that_ends_while_it_is_joined_is_handed_over(
@@ -261,7 +261,7 @@ def test_a_job_that_ends_while_it_is_joined_is_handed_over(
 ) -> None:
     job, worker = opened(easel), bootstrap.build().lifecycle.worker
     meanwhile(easel, "UpdateItem", lambda: worker.run("demo", job.id, time.time() + 900))
-    done = easel.lifecycle.open(DEMO, job.request, {}, BLIND)
+    done = easel.lifecycle.open(DEMO, job.request, {}, BLIND).job
     assert (done.id, done.status) == (job.id, "succeeded")
     assert len(deployed.standin.calls()) == 1
 
@@ -274,14 +274,16 @@ def test_the_same_caller_does_not_join(
     deployed: Deployed, easel: Easel, first: Identity, again: Identity
 ) -> None:
     request = opened(easel, "another").request.model_copy(update={"prompt": "a cat"})
-    job = easel.lifecycle.open(DEMO, request, {}, first)
-    assert easel.lifecycle.open(DEMO, request, {}, again) == job
+    job = easel.lifecycle.open(DEMO, request, {}, first).job
+    assert easel.lifecycle.open(DEMO, request, {}, again).job == job
     assert easel.lifecycle.cancel("demo", job.id).status == "cancelled"
 
 
 def test_asking_what_a_call_would_do_joins_nothing(deployed: Deployed, easel: Easel) -> None:
     job = opened(easel)
-    assert easel.lifecycle.repeated("demo", job.request, BLIND) == job
+    met = easel.lifecycle.repeats.find(DEMO, job.request, BLIND).met
+    assert met
+    assert met.job == job
     assert easel.lifecycle.cancel("demo", job.id).status == "cancelled"
 
 
@@ -307,7 +309,7 @@ def test_who_asks_again_after_a_cancel_gets_a_new_job(
 ) -> None:
     job = opened(easel)
     easel.lifecycle.cancel("demo", job.id)
-    again = easel.lifecycle.open(DEMO, job.request, {}, identity)
+    again = easel.lifecycle.open(DEMO, job.request, {}, identity).job
     assert again.id != job.id
     work(deployed, Context())
     assert easel.lifecycle.find("demo", again.id).status == "succeeded"

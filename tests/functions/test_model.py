@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from easel.cache import CacheControl
 from easel.catalogue import Catalogue
 from easel.identity import Identity
 from easel.requests import Request
@@ -90,8 +91,16 @@ calls = st.builds(
     Call,
     tenants,
     st.sampled_from((0, 0, 0, 1)).map(asked),
-    st.sampled_from((0, 0, 1, 2, None)).map(lambda count: Identity(retries=count))
-    | st.sampled_from("ab").map(lambda key: Identity(idempotency_key=key)),
+    st.builds(
+        Identity,
+        retries=st.sampled_from((0, 0, 1, 2, None)),
+        cache=st.sampled_from(("", "", "max-age=60", "max-age=5000", "no-cache", "no-store")).map(
+            CacheControl.read
+        ),
+    )
+    | st.sampled_from("ab").map(
+        lambda key: Identity(idempotency_key=key, cache=CacheControl.read("max-age=5000"))
+    ),
     st.sampled_from(({}, {"wait": 3}, {"later": True}, {"inline": True, "wait": 60})),
 )
 ACTS: dict[str, st.SearchStrategy[NamedTuple]] = {
@@ -181,13 +190,14 @@ class Lives(RuleBasedStateMachine):
 
 
 JUDGED = {"moderation_policy": "prompt+output", "moderation_failure": "closed"}
+CACHED = {"cache_ttl_seconds": 700}
 
 
 @pytest.mark.parametrize(
-    ("attempts", "bus", "moderation"), [(1, "bus", {}), (2, "", {}), (1, "bus", JUDGED)]
+    ("attempts", "bus", "more"), [(1, "bus", {}), (2, "", {}), (1, "bus", JUDGED), (1, "", CACHED)]
 )
 def test_nothing_is_lost_and_nothing_bought_twice(
-    deployed: Deployed, attempts: int, bus: str, moderation: dict[str, str]
+    deployed: Deployed, attempts: int, bus: str, more: dict[str, Any]
 ) -> None:
-    world = World(deployed.environ, max_paid_attempts=attempts, event_bus=bus, **moderation)
+    world = World(deployed.environ, max_paid_attempts=attempts, event_bus=bus, **more)
     run_state_machine_as_test(lambda: Lives(world), settings=SETTINGS)

@@ -193,7 +193,7 @@ def test_the_sweep_makes_up_for_an_inline_jobs_event(
     tries = sentenced(easel, 200, {"FailedEntryCount": 1, "Entries": []})
     request = opened(easel).request
     deployed.messages()
-    job = easel.inline.open(DEMO, request, {}, Identity(idempotency_key="k"))
+    job = easel.inline.open(DEMO, request, {}, Identity(idempotency_key="k")).job
     assert easel.inline.wait(job, time.time() + 900).status == "succeeded"
     assert (len(tries), told()) == (1, [])
     assert bootstrap.build(clock=lambda: time.time() + 70).lifecycle.sweep() == 2

@@ -27,7 +27,7 @@ def opened(easel: Easel, prompt: str = "a cat", tenant: Tenant = DEMO, **fields:
         Inputs(),
         today=easel.lifecycle.today(),
     )
-    return easel.lifecycle.open(tenant, asked.request, asked.uploads, Identity())
+    return easel.lifecycle.open(tenant, asked.request, asked.uploads, Identity()).job
 
 
 def abandoned(easel: Easel, job: Job, seconds_ago: int = 61) -> Job:

@@ -287,6 +287,7 @@ def test_what_is_no_amount_is_one_line(
     [
         (("--models", "gpt-image-2,dall-e-9"), "The model 'dall-e-9' does not exist. Available:"),
         (("--models", " , "), "Name models as a,b"),
+        (("--cache-ttl", "1h"), "'1h' is no time: write seconds, as 3600, or none."),
         (("--default-model", "dall-e-9"), "The model 'dall-e-9' does not exist. Available:"),
         (
             ("--models", "gpt-image-2", "--default-model", "gpt-image-2.5-flare"),
@@ -294,7 +295,7 @@ def test_what_is_no_amount_is_one_line(
         ),
     ],
 )
-def test_models_that_cannot_be_are_refused(
+def test_what_cannot_be_is_refused(
     easel: Run, outputs: dict[str, str], options: tuple[str, ...], says: str
 ) -> None:
     easel("tenants", "create", "there")
@@ -314,9 +315,10 @@ def test_what_is_not_named_stays_as_it_is(easel: Run, outputs: dict[str, str]) -
     made = tenants_of(outputs).named("shop")
     wanted = {"day_budget": 1_250_000, "month_budget": 25_000_000, "response_format": "url"}
     assert made == Tenant.model_validate({"name": "shop", "models": ["gpt-image-2"], **wanted})
+    assert "cache ttl        90 s\n" in easel("tenants", "set", "shop", "--cache-ttl", "90")[1]
     assert easel("tenants", "set", "shop", "--requests-per-minute=60")[0] == 0
     assert getattr(tenants_of(outputs).named("shop"), "requests_per_minute", None) == 60
-    rates = ("requests-per-minute", "images-per-minute")
+    rates = ("requests-per-minute", "images-per-minute", "cache-ttl")
     options = ("month-budget", "day-budget", "models", "default-model", "response-format", *rates)
     cleared = [word for each in options for word in (f"--{each}", "none")]
     assert easel("tenants", "set", "shop", *cleared, "--default-quality=none")[0] == 0
@@ -351,6 +353,7 @@ models           all
 default model    gpt-image-2
 default quality  the deployment's
 moderation       the deployment's
+cache ttl        the deployment's
 response format  both
 """
 
@@ -373,6 +376,7 @@ def test_a_tenant_is_shown(easel: Run, outputs: dict[str, str]) -> None:
         "default_model": "gpt-image-2",
         "default_quality": None,
         "moderation": None,
+        "cache_ttl": None,
         "response_format": None,
     }
 

@@ -25,7 +25,7 @@ KEYED, RETRIED, NEW, BLIND = (
     Identity(retries=0),
     Identity(),
 )
-TIMES = {"window": 900, "patience": 29}
+TIMES = {"window": 900, "patience": 29, "ttl": 0}
 
 
 def failed(error: EaselError, charge: int | None = None, now: float = NOW) -> Job:

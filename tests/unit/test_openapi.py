@@ -372,6 +372,7 @@ BLOCKED = errors.ModerationBlocked("No.", moderation_details=DETAILS)
 FAILED = job().close("failed", NOW, error=errors.InvalidRequest("no", param="n"))
 REFUSED = job().close("failed", NOW, error=BLOCKED)
 DELIVERIES = [Delivery(response_format=one) for one in (None, "url", "b64_json")]
+DELIVERIES.append(Delivery(cached=True))
 
 
 def answers() -> Iterator[Any]:
@@ -432,7 +433,11 @@ SAID = {
     "CompletedEvent": list(events()),
     "Job": [job_object(one, LINKS) for one in (job(), FAILED, REFUSED, FULL)],
     "JobList": [json.loads(listed(some, 1)) for some in ([], [job_object(FULL, LINKS)] * 2)],
-    "Quote": [quote(request(), 5, None), quote(request(), 5, FULL)],
+    "Quote": [
+        quote(request(), 5, None),
+        quote(request(), 5, FULL),
+        quote(request(), 5, FULL, cached=True),
+    ],
     "Usage": [USAGE],
     "Tokens": [USAGE["input_tokens_details"]],
     "Error": list(refusals()),

@@ -83,6 +83,14 @@ def test_an_answer_is_openais_with_what_easel_adds() -> None:
     }
 
 
+def test_an_answer_from_the_cache_costs_nothing_and_says_so() -> None:
+    cached = Delivery(cached=True)
+    said = json.loads("".join(answer(succeeded(), Shelf().links(), cached)))
+    assert said == response(succeeded(id=said["id"])) | {"cost_usd": 0, "cached": True}
+    assert cached.query() == {"cached": "true"}
+    assert Delivery.model_validate(cached.query()) == cached
+
+
 @pytest.mark.parametrize(
     ("response_format", "ways"),
     [

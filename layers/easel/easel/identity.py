@@ -4,6 +4,7 @@
     2  it is counted as a retry                   a recent job of the same request
     3  pictures of the same request lie uncalled  they are handed over
     4  it counts no retries                       it joins an old open job of the same request
+    5  it may be answered by the cache            a job that is done, or at work (``cache``)
     6  otherwise                                  a new job
 
 Equal calls sent side by side want a picture each, and so do their retries: what a request was last
@@ -19,6 +20,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from easel.cache import CacheControl, answering, newest
 from easel.jobs import Job
 
 CALLED_SECONDS = 10
@@ -49,7 +51,7 @@ class Met:
     """The job a call is, and what has to be written before it may be told so."""
 
     job: Job
-    by: Literal["key", "retry", "handed over", "joined"]
+    by: Literal["key", "retry", "handed over", "joined", "cached", "opened"]
     served: int = 0
 
     def remembered(self, seen: Seen) -> Seen:
@@ -68,21 +70,39 @@ class Identity(BaseModel):
 
     idempotency_key: str | None = None
     retries: int | None = None
+    cache: CacheControl = CacheControl()
 
     def meets(
-        self, seen: Sequence[Known], *, now: float, window: float, patience: float
+        self, seen: Sequence[Known], *, now: float, window: float, patience: float, ttl: int
     ) -> Met | None:
         """Return the job that this call is, of those its pointer names, oldest first.
 
         ``window`` is how long a retry finds its job, ``patience`` how long API Gateway waits for
-        an answer, in seconds.
+        an answer, ``ttl`` how old one from the cache may be, in seconds.
         """
         if self.idempotency_key is not None:
             return Met(seen[0].job, "key", seen[0].served) if seen else None
         recent = [one for one in seen if one.job.open or one.job.created_at >= now - window]
+        met = self._repeats(recent, now - patience, now)
+        cached = None if met else answering([one.job for one in seen], now, ttl)
+        return Met(cached, "cached") if cached else met
+
+    def opened(self, job: str, known: Sequence[Known]) -> list[Seen]:
+        """Return what a pointer is to say after this call has opened a job of its own.
+
+        What may answer others is not forgotten for jobs that cannot, or cannot yet.
+        """
+        kept = list(known[1 - MOST_SEEN :])
+        answer = newest(one.job for one in known)
+        if answer and answer.id not in [one.job.id for one in kept]:
+            kept[0] = next(one for one in known if one.job.id == answer.id)
+        others = [Seen(one.job.id, one.served, one.left) for one in kept]
+        return [*others, Seen(job, self.retries or 0)]
+
+    def _repeats(self, recent: Sequence[Known], old: float, now: float) -> Met | None:
+        """Return the recent job that this call repeats; one opened before ``old`` is not new."""
         if self.retries:
             return _retried(recent, self.retries)
-        old = now - patience
         for one in recent:
             # A call side by side with the one that opened a job would not have come so late.
             late = self.retries is None and one.job.created_at <= old
@@ -91,11 +111,6 @@ class Identity(BaseModel):
         if self.retries is None:
             return _joined(one for one in recent if one.job.created_at <= old)
         return None
-
-    def opened(self, job: str, known: Sequence[Known]) -> list[Seen]:
-        """Return what a pointer is to say after this call has opened a job of its own."""
-        others = [Seen(one.job.id, one.served, one.left) for one in known]
-        return [*others[1 - MOST_SEEN :], Seen(job, self.retries or 0)]
 
 
 def _retried(recent: Sequence[Known], count: int) -> Met | None:

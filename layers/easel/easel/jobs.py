@@ -108,6 +108,8 @@ class Job(BaseModel):
     error: dict[str, Any] | None = None
     keyed: bool = False
     """Whether an idempotency key is bound to it."""
+    no_store: bool = False
+    """Whether its caller keeps it from answering others (``cache``)."""
     delivered: bool = False
     """Whether its end was told to a caller, or the caller will come for it by its id."""
     reply_to: str | None = None
@@ -131,6 +133,7 @@ class Job(BaseModel):
         day_budget: int | None = None,
         moderation: Moderation | None = None,
         keyed: bool = False,
+        no_store: bool = False,
         delivered: bool = False,
         question: Question | None = None,
         untold: bool = False,
@@ -150,6 +153,7 @@ class Job(BaseModel):
             day_budget=day_budget,
             moderation=moderation,
             keyed=keyed,
+            no_store=no_store,
             delivered=delivered,
             reply_to=question.reply_to if question else None,
             version=question.version if question else None,

@@ -2,7 +2,8 @@
 
     open   inputs are stored by their content; then one transaction claims the job's identity,
            puts the job and holds its ceiling price. A call that turns out to be a repeat gets the
-           job it repeats. Then a message goes to the work queue; if it is lost, the sweep sends it.
+           job it repeats, or one of the cache (``repeats``). Then a message goes to the work
+           queue; if it is lost, the sweep sends it.
     wait   look at the job until it is done or the caller's deadline is near. Without a work queue
            the waiter runs the job itself: the same steps in one invocation.
     run    (``worker``) take the lease, settle what a dead worker left, call upstream, store the
@@ -20,7 +21,7 @@ change of money is in one transaction with the change of the job.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from time import sleep, time
@@ -28,16 +29,16 @@ from typing import TYPE_CHECKING
 
 from easel import telemetry
 from easel.errors import Conflict, NotFound
-from easel.identity import Identity, Known, Met
+from easel.identity import Identity, Met
 from easel.images import CONTENT_TYPES
 from easel.jobs import ID, Job, LeaseLost
 from easel.questions import WAITING, Question
+from easel.repeats import Repeats
 from easel.requests import Request
-from easel.tenants import Tenant, digest
+from easel.tenants import Tenant
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
-    from easel.aws.jobs import Pointer
     from easel.aws.ledger import Ledger
     from easel.aws.queue import Queue
     from easel.catalogue import Catalogue
@@ -69,6 +70,11 @@ class Lifecycle:
         """Return the UTC date that models live and end by."""
         return datetime.fromtimestamp(self.clock(), UTC).date()
 
+    @property
+    def repeats(self) -> Repeats:
+        """What finds the job that a call repeats."""
+        return Repeats(self.settings, self.ledger, self.bucket, self.clock)
+
     def open(
         self,
         tenant: Tenant,
@@ -79,28 +85,26 @@ class Lifecycle:
         delivered: bool = False,
         question: Question | None = None,
         admit: Callable[[int], None] | None = None,
-    ) -> Job:
+    ) -> Met:
         """Return the call's job: a new one with its ceiling held, or the one it repeats.
 
         ``delivered``: the caller is given the job's id, and will come for its images. ``admit`` is
         asked once to let in a new job of so many images, and may raise. Raises Conflict where an
         idempotency key comes back with another request, or BudgetExceeded.
         """
-        pointer = _pointer(request, identity)
         hold = request.ceiling(self.catalogue)
-        for upload, data in uploads.items():
-            self.bucket.put(upload, data, CONTENT_TYPES[request.kind_of(upload)])
         while True:
-            before = self._pointed(tenant.name, pointer, request)
-            known = self._known(tenant.name, before)
-            met = self._met(known, identity)
-            if met and before:
-                if job := self._claimed(met, pointer, before):
-                    return job
+            found = self.repeats.find(tenant, request, identity)
+            if found.met:
+                if met := self.repeats.claim(found):
+                    return met
                 continue
             if admit:
                 admit(request.count)
                 admit = None
+            for upload, data in uploads.items():
+                self.bucket.put(upload, data, CONTENT_TYPES[request.kind_of(upload)])
+            uploads = {}
             job = Job.new(
                 tenant.name,
                 request,
@@ -111,26 +115,17 @@ class Lifecycle:
                 day_budget=tenant.day_budget,
                 moderation=tenant.moderation,
                 keyed=identity.idempotency_key is not None,
+                no_store=identity.cache.no_store,
                 delivered=delivered,
                 question=question,
                 untold=question is not None or bool(self.settings.event_bus),
             )
+            seen = identity.opened(job.id, found.known)
             with telemetry.admitted(job):
-                opened = self.ledger.open(job, pointer, before, identity.opened(job.id, known))
+                opened = self.ledger.open(job, found.pointer, found.before, seen)
             if opened:
                 self._nudge(job)
-                return job
-
-    def bound(self, tenant: str, key: str) -> Job | None:
-        """Return the job that the idempotency key is bound to, whatever it was asked."""
-        pointer = self.ledger.pointer(tenant, _of_key(key))
-        return next((one.job for one in self._known(tenant, pointer)), None)
-
-    def repeated(self, tenant: str, request: Request, identity: Identity) -> Job | None:
-        """Return the job the call would repeat, having done nothing. Raises Conflict."""
-        before = self._pointed(tenant, _pointer(request, identity), request)
-        met = self._met(self._known(tenant, before), identity)
-        return met.job if met else None
+                return Met(job, "opened")
 
     def leave(self, job: Job) -> None:
         """Note that the open job's caller is sent away, to ask again: its retry meets this job."""
@@ -225,42 +220,6 @@ class Lifecycle:
         else:
             self._nudge(job)
 
-    def _pointed(self, tenant: str, sk: str, request: Request) -> Pointer | None:
-        """Return what the call's key or request was last seen to be. Raises Conflict."""
-        pointer = self.ledger.pointer(tenant, sk)
-        if pointer and pointer.fingerprint != request.fingerprint():
-            raise Conflict(
-                "This Idempotency-Key was used for another request; use a new one.",
-                code="idempotency_key_reused",
-            )
-        return pointer
-
-    def _known(self, tenant: str, pointer: Pointer | None) -> list[Known]:
-        """Return the jobs of the pointer as they are now, but those long gone."""
-        seen = pointer.seen if pointer else ()
-        found = [(self.ledger.job(tenant, one.job), one) for one in seen]
-        return [Known(job, one.served, one.left) for job, one in found if job]
-
-    def _met(self, known: Sequence[Known], identity: Identity) -> Met | None:
-        window = self.settings.retry_window_seconds
-        patience = self.settings.integration_timeout_millis / 1000
-        return identity.meets(known, now=int(self.clock()), window=window, patience=patience)
-
-    def _claimed(self, met: Met, pointer: str, before: Pointer) -> Job | None:
-        """Write down whose job it is now, and return it; None if another call was faster."""
-        if met.by == "handed over":
-            return met.job if self.ledger.delivered(met.job) else None
-        after = [met.remembered(one) for one in before.seen]
-        moved = after != list(before.seen)
-        if moved and not self.ledger.remember(met.job.tenant, pointer, before, after):
-            return None
-        return self._joined(met.job) if met.by == "joined" else met.job
-
-    def _joined(self, job: Job) -> Job | None:
-        """Return the open job, which from now on nobody cancels; None if somebody just has."""
-        met = self.ledger.join(job)
-        return met if met and met.status != "cancelled" else None
-
     def _cancelled(self, job: Job) -> Job:
         job = self.ledger.cancel(job, self.clock())
         telemetry.closed(job)
@@ -272,13 +231,3 @@ class Lifecycle:
         """Ask a worker to look at the job. A message that is lost is sent again by the sweep."""
         if self.queue is not None and not self.queue.send(job.tenant, job.id):
             telemetry.logger.warning("message not sent", extra={"job": job.id})
-
-
-def _pointer(request: Request, identity: Identity) -> str:
-    """Return where the ledger remembers which job this call was."""
-    key = identity.idempotency_key
-    return _of_key(key) if key else f"same#{request.fingerprint()}"
-
-
-def _of_key(key: str) -> str:
-    return f"key#{digest(key)}"

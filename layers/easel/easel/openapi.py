@@ -67,6 +67,7 @@ def _header(about: str, example: Any, kind: str = "string") -> Schema:
 _HEADERS = {
     "x-request-id": _header("What to tell the operator.", "6a1b0c7e-3f52-4d0c-9a55-2f1f6c3d9b10"),
     "cache-control": _header("Always `no-store`.", "no-store"),
+    "age": _header("How long ago an answer from the cache was made, in seconds.", 42, "integer"),
     "location": _header("Where the result is, or will be.", f"/v1/jobs/{JOB_ID}/result?hop=1"),
     "preference-applied": _header("That the preference was followed.", "respond-async"),
     "x-should-retry": _header("Whether to ask again: `true` or `false`.", "false"),
@@ -119,6 +120,13 @@ _PARAMETERS = {
     "Prefer": _parameter(
         "Prefer", "header", "`wait=5`: at most 5 seconds; `respond-async`: not at all (RFC 7240)."
     ),
+    "CacheControl": _parameter(
+        "Cache-Control",
+        "header",
+        "`max-age=60`: the same request's answer will do if it was made in the last 60 seconds, "
+        "or is being made, and costs nothing; `no-cache`: it will not; `no-store`: nor is this one "
+        "to be given to others (RFC 9111). With an `Idempotency-Key` there is no cache.",
+    ),
     "JobId": _parameter("id", "path", "A job's."),
     "Limit": _queried(Page, "limit"),
     "After": _queried(Page, "after"),
@@ -132,6 +140,7 @@ _PARAMETERS = {
     "ResponseFormat": _delivery("response_format", "How images come back."),
     "Stream": _delivery("stream", "Whether to answer by `text/event-stream`."),
     "Model": _delivery("model", "The name the model was asked for by."),
+    "Cached": _delivery("cached", "Whether the call was answered by the cache."),
 }
 
 
@@ -168,7 +177,7 @@ def _refusals(statuses: Sequence[int]) -> Schema:
 def _images(*besides: str) -> Schema:
     """Return the response of a job that is done, or of a call that says something ``besides``."""
     limits = _LIMITS if besides else ()
-    reply = _reply("The images.", "ImagesResponse", *besides, headers=(*_ENDING, *limits))
+    reply = _reply("The images.", "ImagesResponse", *besides, headers=("age", *_ENDING, *limits))
     event = {"schema": {"$ref": REF.format(model="CompletedEvent")}}
     reply["content"]["text/event-stream"] = event
     return reply
@@ -208,7 +217,9 @@ def _paths(forms: Schema) -> Schema:
         "/jobs/{id}/result": {
             "get": _waiting("getJobResult", "Wait on for a job.", _images()),
             "head": _waiting(
-                "headJobResult", "Wait on for a job.", _reply("It is done.", headers=_ENDING)
+                "headJobResult",
+                "Wait on for a job.",
+                _reply("It is done.", headers=("age", *_ENDING)),
             ),
             "post": _waiting("postJobResult", "The same, for clients that post again.", _images()),
         },
@@ -238,12 +249,12 @@ def _operation(name: str, about: str, asked: Sequence[str], responses: Schema) -
 
 def _making(name: str, about: str, operation: Operation, forms: Schema) -> Schema:
     responses = {"200": _images("Quote"), "202": _ACCEPTED, "303": _ELSEWHERE, **_refusals(_MAKING)}
-    made = _operation(name, about, ("IdempotencyKey", "Prefer"), responses)
+    made = _operation(name, about, ("IdempotencyKey", "CacheControl", "Prefer"), responses)
     return {**made, "requestBody": {"required": True, "content": _content(operation, forms)}}
 
 
 def _waiting(name: str, about: str, done: Schema) -> Schema:
-    asked = ("JobId", "Prefer", "Hop", "ResponseFormat", "Stream", "Model")
+    asked = ("JobId", "Prefer", "Hop", "ResponseFormat", "Stream", "Model", "Cached")
     responses = {"200": done, "303": _ELSEWHERE, **_refusals(_MAKING)}
     return _operation(name, about, asked, responses)
 

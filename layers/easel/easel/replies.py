@@ -84,6 +84,7 @@ class ImagesResponse(TypedDict):
     cost_usd: float
     """Dollars, at most 6 decimals; a repeat says again what its job cost."""
     cached: bool
+    """Whether it comes from the cache, and costs you nothing."""
     data: list[Image]
 
 
@@ -98,6 +99,7 @@ class CompletedEvent(Datum):
     id: str
     model: str
     cost_usd: float
+    cached: bool
     size: str | None
     quality: str | None
     background: str | None
@@ -118,6 +120,7 @@ class Quote(TypedDict):
     """The job it would repeat, for nothing."""
     cost_usd: float
     """Dollars, at most."""
+    cached: bool
 
 
 @_closed

@@ -90,7 +90,8 @@ class Request(BaseModel):
 class Delivery(BaseModel):
     """How a caller wants its answer: the caller's business, not the job's.
 
-    ``model`` is the name the caller used, for what is to be said of its end.
+    ``model`` is the name the caller used, for what is to be said of its end. ``cached``: the answer
+    comes from the cache, and costs this caller nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -98,6 +99,7 @@ class Delivery(BaseModel):
     response_format: ResponseFormat | None = None
     stream: bool = False
     model: str | None = None
+    cached: bool = False
 
     def default_of(self, tenant: Tenant) -> Delivery:
         """Return the delivery with what the tenant wants where the caller says nothing."""

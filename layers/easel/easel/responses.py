@@ -51,12 +51,17 @@ def content_type(delivery: Delivery) -> str:
 def answer(job: Job, links: Links, delivery: Delivery) -> Iterator[str]:
     """Yield the answer as the caller wants it, no more than one image in memory at a time."""
     if delivery.stream:
-        return _events(job, links)
-    return _images_response(job, links, delivery.response_format)
+        return _events(job, links, delivery)
+    return _images_response(job, links, delivery)
 
 
-def quote(request: Request, ceiling: int, repeats: Job | None) -> dict[str, Any]:
-    """Return what a request would do: buy at this ceiling, or repeat a job for nothing."""
+def quote(
+    request: Request, ceiling: int, repeats: Job | None, *, cached: bool = False
+) -> dict[str, Any]:
+    """Return what a request would do: buy at this ceiling, or repeat a job for nothing.
+
+    ``cached``: the job would answer from the cache.
+    """
     return {
         "object": "image.quote",
         "operation": request.operation,
@@ -65,12 +70,13 @@ def quote(request: Request, ceiling: int, repeats: Job | None) -> dict[str, Any]
         "would": "repeat" if repeats else "buy",
         "job": repeats and repeats.id,
         "cost_usd": 0.0 if repeats else cost_usd(ceiling),
+        "cached": cached,
     }
 
 
-def _events(job: Job, links: Links) -> Iterator[str]:
+def _events(job: Job, links: Links, delivery: Delivery) -> Iterator[str]:
     """Yield OpenAI's completed events, one per image; the last carries the usage of all."""
-    head = _head(job)
+    head = _head(job, delivery)
     kind = "image_generation" if job.request.operation == "generate" else "image_edit"
     last = len(_images(job)) - 1
     for index, image in enumerate(_images(job)):
@@ -79,7 +85,7 @@ def _events(job: Job, links: Links) -> Iterator[str]:
             "created_at": head["created"],
             **{name: head.get(name) for name in ("size", "quality", "background", "output_format")},
             "usage": head.get("usage") if index == last else _NO_USAGE,
-            **{name: head[name] for name in ("id", "model", "cost_usd")},
+            **{name: head[name] for name in ("id", "model", "cost_usd", "cached")},
             **_datum(job, index, image, links, "b64_json"),
         }
         yield f"event: {event['type']}\ndata: {_with_base64(event)}\n\n"
@@ -93,13 +99,11 @@ _NO_USAGE = {
 }
 
 
-def _images_response(
-    job: Job, links: Links, response_format: ResponseFormat | None
-) -> Iterator[str]:
-    head = json.dumps(_head(job))
+def _images_response(job: Job, links: Links, delivery: Delivery) -> Iterator[str]:
+    head = json.dumps(_head(job, delivery))
     yield head[:-1] + ', "data": ['
     for index, image in enumerate(_images(job)):
-        datum = _with_base64(_datum(job, index, image, links, response_format))
+        datum = _with_base64(_datum(job, index, image, links, delivery.response_format))
         yield f", {datum}" if index else datum
     yield "]}"
 
@@ -133,7 +137,7 @@ def _images(job: Job) -> tuple[Image, ...]:
     return job.answer.images if job.answer else ()
 
 
-def _head(job: Job) -> dict[str, Any]:
+def _head(job: Job, delivery: Delivery) -> dict[str, Any]:
     answer = job.answer
     if answer is None:
         raise ValueError(f"{job.id} has no answer yet")
@@ -149,8 +153,8 @@ def _head(job: Job) -> dict[str, Any]:
         "size": f"{resample[0]}x{resample[1]}" if resample else answer.size,
         "usage": answer.usage,
         "svg_usage": answer.svg_usage,
-        "cost_usd": cost_usd(job.charge),
-        "cached": False,
+        "cost_usd": 0.0 if delivery.cached else cost_usd(job.charge),
+        "cached": delivery.cached,
     }
     return {name: value for name, value in head.items() if value is not None}
 

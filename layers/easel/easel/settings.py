@@ -42,6 +42,8 @@ class Settings(BaseModel):
     """How long a presigned URL lives."""
     retry_window_seconds: int = 900
     """How long a retry of the same request finds its job."""
+    cache_ttl_seconds: int = 0
+    """How old an answer from the cache may be, of calls and tenants that do not say; 0: off."""
     max_job_age_seconds: int = 3600
     """After this a job that has not finished is failed."""
     max_paid_attempts: int = 1

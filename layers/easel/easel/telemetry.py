@@ -117,6 +117,20 @@ def unjudged(job: Job, stage: str, error: EaselError) -> None:
     _count({"ModerationFailures": 1})
 
 
+def hit(job: Job) -> None:
+    """Log a call that was answered from the cache, or joined the job by it."""
+    logger.info(
+        "cache hit",
+        extra={
+            "tenant": job.tenant,
+            "job": job.id,
+            "operation": job.request.operation,
+            "model": job.request.model,
+            "status": job.status,
+        },
+    )
+
+
 def unexpected(error: BaseException, **ids: str) -> None:
     """Log an error nobody foresaw, without its message; ``ids`` say what it happened to."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -56,6 +56,9 @@ class Tenant(BaseModel):
     """The quality of its requests that name none; None: the deployment's."""
     moderation: Moderation | None = None
     """What is judged of its jobs; None: what the deployment says."""
+    cache_ttl: int | None = Field(default=None, ge=0)
+    """How old an answer from the cache may be, in seconds, of its calls that do not say; 0: none is
+    given. None: the deployment's."""
     response_format: ResponseFormat | None = None
     """What its calls get that ask for neither; None: both. For programs that fetch a ``url`` with
     their own Authorization header, which S3 refuses."""

@@ -40,6 +40,8 @@ class Actor:
         """Whether the answer to an attempt under way was there when it took the job."""
         self.opened: str | None = None
         """The job it opened, not only met."""
+        self.hits = 0
+        """How often it has told the ledger of a hit."""
         self._fate, self._dead = "go", False
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
         threading.Thread(target=self._run, args=(act,), daemon=True).start()

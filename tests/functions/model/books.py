@@ -45,6 +45,8 @@ def _audit_money(world: World, jobs: list[Job]) -> None:
             key = (job.tenant, f"charge#{job.id}#{attempt.number}")
             charges[key] = (job.month, attempt.charge, attempt.state == "unknown")
     agree(world.rows(world.ledger.ledger_table))
+    for key, hits in world.known.hits.items():
+        books[key].update(hits=hits)
     rows = {(row["tenant"], row["sk"]): row for row in world.rows(world.ledger.ledger_table)}
     assert charges == {
         key: (row["month"], row["amount"], row["estimated"])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -66,6 +66,8 @@ class Known:
     messages: list[tuple[str, str]] = field(default_factory=list)
     bills: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     """What upstream billed: job → attempt → micro-dollars."""
+    hits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often the ledger was told of a hit: tenant and row."""
     unseen: set[str] = field(default_factory=set)
     """Jobs of which a call to upstream may have ended unseen."""
     stored: set[str] = field(default_factory=set)
@@ -150,13 +152,20 @@ class World:
         before = list(self.known.opened)
 
         def act(actor: Actor) -> None:
-            until = self.now + wait
-            job = easel.lifecycle.open(
+            until, since = self.now + wait, self.now
+            met = easel.lifecycle.open(
                 tenant, request, {}, identity, delivered=later, question=question
             )
-            self.job(job.id)
-            if identity.idempotency_key is None:
+            job = self.job(met.job.id)
+            assert actor.hits == (met.by == "cached") or actor.fated, "a hit is counted"
+            if met.by == "cached":
+                self._judge_hit(actor, tenant, request, identity, met.job, since)
+            elif identity.idempotency_key is None:
                 self._judge(actor, identity.retries, job, before)
+                assert actor.opened != job.id or not self._cached(job, identity, before, since), (
+                    "bought what the cache had"
+                )
+            job = met.job
             if later or question:
                 return
             job = easel.lifecycle.wait(job, until)
@@ -204,6 +213,47 @@ class World:
             assert (job.finished_at or self.now) <= self.now - CALLED_SECONDS, (
                 "handed over too early"
             )
+
+    def _judge_hit(
+        self,
+        actor: Actor,
+        tenant: Tenant,
+        request: Request,
+        identity: Identity,
+        job: Job,
+        since: float,
+    ) -> None:
+        """Check that the job may answer the call, which began at ``since``."""
+        assert actor.opened is None, "a hit buys nothing"
+        assert identity.idempotency_key is None, "a key is a purchase"
+        assert not job.keyed
+        assert (job.tenant, job.request) == (tenant.name, request), "another's picture"
+        assert not job.no_store, "kept from others"
+        ttl = identity.cache.ttl(self.easel.settings.cache_ttl_seconds, 30 * 86_400)
+        assert ttl, "nobody said so"
+        if job.open:
+            self.known.joined.add(job.id)
+        else:
+            assert job.status == "succeeded"
+            assert (job.finished_at or 0) >= int(since) - ttl, "too old"
+
+    def _cached(self, new: Job, identity: Identity, before: list[Opened], since: float) -> bool:
+        """Whether the cache could have answered all the while, from before ``since`` until now."""
+        ttl = identity.cache.ttl(self.easel.settings.cache_ttl_seconds, 30 * 86_400)
+        jobs = {job.id: job for job, _ in self.jobs()}
+        pointer = self.known.opened_as(new.id).pointer
+        return bool(ttl) and any(
+            job.tenant == new.tenant
+            and not job.no_store
+            and (
+                job.open
+                or (
+                    job.status == "succeeded"
+                    and self.now - ttl <= (job.finished_at or 0) < int(since)
+                )
+            )
+            for job in (jobs[one.job.id] for one in before if one.pointer == pointer)
+        )
 
     def _repeatable(self, new: Job, before: list[Opened]) -> list[Job]:
         """Return the jobs that a retry should have met rather than open this one."""
@@ -296,6 +346,10 @@ class World:
         if operation == "SendMessage":
             message = json.loads(body["MessageBody"])
             self.known.messages.append((message["tenant"], message["job"]))
+        elif ":hits" in body.get("ExpressionAttributeValues", ()):
+            key = plain(body["Key"])
+            self.known.hits[key["tenant"], key["sk"]] += 1
+            actor.hits += 1
         elif ":owner" in body.get("ExpressionAttributeValues", ()):
             self._leased(actor, of_item(plain(json.loads(answer.content)["Attributes"])))
         elif operation == "TransactWriteItems":

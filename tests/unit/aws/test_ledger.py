@@ -168,7 +168,7 @@ def test_our_own_job_already_there_is_ours(ledger: Ledger, tenant: str) -> None:
 def test_pointers_expire_with_the_images(ledger: Ledger, tenant: str) -> None:
     made = opened(ledger, tenant)
     pointer = rows(ledger, tenant, ledger.jobs_table)[f"same#{made.id}"]
-    assert pointer["expires_at"] == NOW + 30 * DAY
+    assert pointer["expires_at"] == NOW + 31 * DAY
 
 
 def test_an_open_job_does_not_expire(ledger: Ledger, tenant: str) -> None:

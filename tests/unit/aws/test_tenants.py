@@ -70,6 +70,7 @@ FULL = Tenant(
     models=("gpt-image-2", "dall-e-3"),
     default_model="gpt-image-2",
     default_quality="low",
+    cache_ttl=0,
     response_format="url",
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from easel import telemetry
+from easel.cache import CacheControl
 from easel.doors.https import Call, Reply, answer
 from easel.errors import InvalidRequest, Overloaded
 from easel.identity import Identity
@@ -96,6 +97,11 @@ def test_a_key_is_the_callers_own() -> None:
     )
     assert call(headers=headers(idempotency_key="")).identity.idempotency_key is None
     assert call().identity == Identity(retries=0)
+
+
+def test_a_call_says_what_it_wants_of_the_cache() -> None:
+    asked = call(headers=headers(cache_control="max-age=60, no-store")).identity
+    assert asked == Identity(retries=0, cache=CacheControl(60, no_store=True))
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "IDEMPOTENCY-KEY", "idempotency-key"])

@@ -8,7 +8,7 @@
 | ``images/{tenant}/{job}/{attempt}/{index}.{kind}`` | a picture that was made |
 | ``images/{tenant}/{job}/{attempt}/answer.json`` | what upstream said of them; written last |
 | ``quarantine/{tenant}/{job}/{attempt}/{index}.{kind}`` | one not judged yet, or blocked |
-| ``answers/{tenant}/{job}/{format}.json`` | an answer too large for Lambda |
+| ``answers/{tenant}/{job}/{form}`` | an answer too large for Lambda |
 | ``inbox/{tenant}/…``, ``outbox/{tenant}/…`` | questions and answers of the file door |
 """
 

@@ -41,7 +41,7 @@ from typing import Any
 from easel.aws.books import Books
 from easel.aws.items import plain, values
 from easel.aws.jobs import Jobs, Pointer, of_item, to_item, to_text, unmoved_since
-from easel.aws.transactions import Write, absent, add, put, transact
+from easel.aws.transactions import Write, absent, add, put, transact, update
 from easel.errors import BudgetExceeded
 from easel.identity import Seen
 from easel.jobs import LEASE_SECONDS, Attempt, Job, LeaseLost
@@ -67,7 +67,8 @@ class Ledger(Jobs):
             "sk": pointer,
             "seen": to_text(seen),
             "fingerprint": job.request.fingerprint(),
-            "expires_at": job.created_at + self.retention_days * _DAY_SECONDS,
+            # Longer than the job, which is done some time after it was opened.
+            "expires_at": job.created_at + (self.retention_days + 1) * _DAY_SECONDS,
         }
         free = "attribute_not_exists(tenant)"
         unmoved = unmoved_since(before) if before else {}
@@ -192,6 +193,11 @@ class Ledger(Jobs):
         )
         if self._held(after, after.hold, replaced, self._count(before, jobs=-1)):
             raise LeaseLost
+
+    def hit(self, job: Job, day: str) -> None:
+        """Count a call of the day, as ``2026-11-22``, that was answered from the job, unpaid."""
+        count = self._count(job.model_copy(update={"day": day}), hits=1)
+        update(self.client, self.sleep, **count["Update"])
 
     def _rewrite(self, job: Job, lease: str | None) -> Write:
         """Replace the open job's item, if the lease is still this one."""

@@ -59,7 +59,7 @@ def _made(
     if asked.quote:
         return Reply(200, quoted(easel, tenant, asked, call.identity))
     later = call.preference("respond-async") is not None and easel.lifecycle.queue is not None
-    job = easel.lifecycle.open(
+    met = easel.lifecycle.open(
         tenant,
         asked.request,
         asked.uploads,
@@ -67,10 +67,11 @@ def _made(
         delivered=later,
         admit=admission.images,
     )
+    delivery = asked.delivery.model_copy(update={"cached": met.by == "cached"})
     if later:
-        return _accepted(easel, call, job, asked.delivery)
-    job = easel.lifecycle.wait(job, until)
-    return _finished(easel, call, job, asked.delivery.default_of(tenant), until, hop=0)
+        return _accepted(easel, call, met.job, delivery)
+    job = easel.lifecycle.wait(met.job, until)
+    return _finished(easel, call, job, delivery.default_of(tenant), until, hop=0)
 
 
 def result(easel: Easel, call: Call, ends_at: float) -> Reply:
@@ -103,8 +104,11 @@ def deliver(easel: Easel, job: Job) -> None:
 
 def quoted(easel: Easel, tenant: Tenant, asked: Asked, identity: Identity) -> dict[str, Any]:
     """Return what the call would do, having done nothing."""
-    repeats = easel.lifecycle.repeated(tenant.name, asked.request, identity)
-    return quote(asked.request, asked.request.ceiling(easel.catalogue), repeats)
+    met = easel.lifecycle.repeats.find(tenant, asked.request, identity).met
+    ceiling = asked.request.ceiling(easel.catalogue)
+    if met is None:
+        return quote(asked.request, ceiling, None)
+    return quote(asked.request, ceiling, met.job, cached=met.by == "cached")
 
 
 def _deadline(easel: Easel, call: Call, ends_at: float) -> float:
@@ -135,6 +139,8 @@ def _finished(
     if large and hop < MOST_HOPS and until - easel.clock() < _COMPOSING_SECONDS:
         return _elsewhere(easel, call, job, delivery, hop)
     headers = {"content-type": content_type(delivery), **_ending(easel, delivery)}
+    if delivery.cached:
+        headers["age"] = str(max(0, int(easel.clock()) - (job.finished_at or 0)))
     try:
         if large:
             return Reply(303, "", {"location": _composed(easel, job, delivery)})
@@ -194,7 +200,8 @@ def _hop(call: Call) -> int:
 def _composed(easel: Easel, job: Job, delivery: Delivery) -> str:
     """Write an answer too large for Lambda into the bucket, once; return its presigned URL."""
     form = "stream" if delivery.stream else delivery.response_format or "both"
-    key = f"answers/{job.tenant}/{job.id}/{form}"
+    # Who paid and who did not are told another cost.
+    key = f"answers/{job.tenant}/{job.id}/{form}{'-cached' if delivery.cached else ''}"
     # URLs in it would age; without any it is as good as new.
     if form in ("stream", "b64_json") and easel.bucket.has(key):
         return easel.bucket.url(key, easel.settings.url_ttl_seconds)

@@ -15,6 +15,7 @@ EXPOSED = (
     # what a script may read of a reply, beside its body and what browsers always show
     "x-request-id",
     "location",
+    "age",
     "retry-after",
     "x-should-retry",
     "preference-applied",

@@ -67,8 +67,8 @@ def _answer(
         return quoted(easel, tenant, asked, identity)
     if asked.delivery.stream:
         raise InvalidRequest("A direct invocation does not stream.", param="stream")
-    job = easel.inline.open(tenant, asked.request, asked.uploads, identity, admit=admission.images)
-    job = _done(easel.inline.wait(job, until))
+    met = easel.inline.open(tenant, asked.request, asked.uploads, identity, admit=admission.images)
+    job = _done(easel.inline.wait(met.job, until))
     if answer_bytes(job, asked.delivery) > LARGEST_ANSWER:
         raise RequestTooLarge(
             f"The images of {job.id} do not fit Lambda's 6 MB; "

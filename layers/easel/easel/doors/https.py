@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from pydantic import ValidationError
 
 from easel import telemetry
+from easel.cache import CacheControl
 from easel.doors import cors
 from easel.errors import EaselError, InvalidRequest
 from easel.identity import Identity
@@ -52,6 +53,7 @@ class Call:
         return Identity(
             idempotency_key=self.header("idempotency-key") or None,
             retries=int(count) if _COUNT.fullmatch(count) else None,
+            cache=CacheControl.read(self.header("cache-control")),
         )
 
     @property
@@ -104,7 +106,7 @@ class Call:
             param = str(error.errors()[0]["loc"][0])
             raise InvalidRequest(
                 f"Invalid {param!r}. 'response_format' is 'url' or 'b64_json', "
-                "'stream' is 'true' or 'false'.",
+                "'stream' and 'cached' are 'true' or 'false'.",
                 param=param,
             ) from None
 

@@ -93,7 +93,7 @@ def _run(easel: Easel, job: Job, until: float) -> None:
 
 def _bound(easel: Easel, question: Question) -> Job | None:
     """Return the job that was opened when the event came before."""
-    return easel.lifecycle.bound(question.tenant, question.idempotency_key)
+    return easel.lifecycle.repeats.bound(question.tenant, question.idempotency_key)
 
 
 def _opened(easel: Easel, question: Question) -> Job | None:
@@ -110,7 +110,7 @@ def _opened(easel: Easel, question: Question) -> Job | None:
     try:
         return easel.lifecycle.open(
             tenant, asked.request, asked.uploads, identity, question=question
-        )
+        ).job
     except Conflict:  # The event came twice at once, and a picture has changed between.
         return _bound(easel, question)
 

@@ -96,7 +96,7 @@ class Shop:
     def open(self, tenant: str = "demo", **asked: Any) -> Job:
         """Open a job, for a new purchase."""
         key = Identity(idempotency_key=uuid4().hex)
-        return self.easel.lifecycle.open(Tenant(name=tenant), request(**asked), {}, key)
+        return self.easel.lifecycle.open(Tenant(name=tenant), request(**asked), {}, key).job
 
     def work(self, job: Job, *fates: str) -> Job:
         """Let a worker run the job, upstream's calls going so."""

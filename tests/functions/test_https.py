@@ -170,12 +170,12 @@ def test_nothing_is_bought_for_a_caller_who_is_gone(impatient: Deployed, context
 def test_blind_repeats_meet_the_jobs_that_are_still_open(
     impatient: Deployed, context: Context
 ) -> None:
-    impatient.set(INTEGRATION_TIMEOUT_MILLIS="1000")
+    impatient.set(INTEGRATION_TIMEOUT_MILLIS="4000")
     blind = {"x-stainless-retry-count": ""}
     first = json.loads(call(impatient, context, {"prompt": "a cat"}, **blind)["body"])
     side_by_side = json.loads(call(impatient, context, {"prompt": "a cat"}, **blind)["body"])
     assert side_by_side["id"] != first["id"]
-    time.sleep(2)
+    time.sleep(5)
     again = [
         json.loads(call(impatient, context, {"prompt": "a cat"}, **blind)["body"])["id"]
         for _ in range(2)

@@ -128,7 +128,6 @@ class ModerationDetails(TypedDict):
     """Why moderation has blocked, in OpenAI's words."""
 
     moderation_stage: Literal["input", "output"]
-    """Of prompt and input images nothing was bought; of outputs all was."""
     categories: list[str]
 
 

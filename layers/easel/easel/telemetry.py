@@ -105,11 +105,6 @@ def called(job: Job, clock: Callable[[], float]) -> Iterator[None]:
     _count({"UpstreamLatency": milliseconds}, MetricUnit.Milliseconds, **said)
 
 
-def cache_hit(tenant_class: str, model: str) -> None:
-    """Count a call that was answered without a job of its own."""
-    _count({"CacheHits": 1}, tenant_class=tenant_class, model=model)
-
-
 def unjudged(job: Job, stage: str, error: EaselError) -> None:
     """Log and count what moderation could not judge; ``error`` by its code alone."""
     about = {"tenant": job.tenant, "job": job.id, "stage": stage}
@@ -118,7 +113,7 @@ def unjudged(job: Job, stage: str, error: EaselError) -> None:
 
 
 def hit(job: Job) -> None:
-    """Log a call that was answered from the cache, or joined the job by it."""
+    """Log and count a call that was answered from the cache, or joined the job by it."""
     logger.info(
         "cache hit",
         extra={
@@ -129,6 +124,7 @@ def hit(job: Job) -> None:
             "status": job.status,
         },
     )
+    _count({"CacheHits": 1}, tenant_class=job.tenant_class, model=job.request.model)
 
 
 def unexpected(error: BaseException, **ids: str) -> None:

@@ -17,4 +17,4 @@ easel = bootstrap.build()
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return which messages failed, for the queue to bring again."""
-    return queue.work(event, easel.lifecycle.worker, easel.ends_at(context))
+    return queue.work(event, easel.lifecycle, easel.ends_at(context))

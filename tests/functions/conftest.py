@@ -37,6 +37,19 @@ class Context:
 
 
 @dataclass
+class Clock:
+    """The time, and what was slept besides, in no time."""
+
+    slept: float = 0
+
+    def __call__(self) -> float:
+        return time.time() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@dataclass
 class Deployed:
     """A deployment in this process."""
 

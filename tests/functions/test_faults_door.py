@@ -11,7 +11,7 @@ import pytest
 from easel import bootstrap
 from easel.errors import InvalidRequest, NotFound
 from easel.tenants import DIRECT, valid_name
-from tests.functions.conftest import Context, Deployed
+from tests.functions.conftest import Clock, Context, Deployed
 from tests.functions.test_faults_ledger import fail
 from tests.functions.test_https import call, follow, work
 from tests.functions.test_worker import overdue
@@ -60,7 +60,8 @@ def failed(deployed: Deployed, context: Context, **headers: str) -> dict[str, An
     busy = {"status": 503, "code": "server_is_overloaded"}
     deployed.standin.rule(containing="a busy cat", headers={"retry-after": "7"}, **busy)
     location = call(deployed, context, {"prompt": "a busy cat"}, **headers)["headers"]["location"]
-    easel = bootstrap.build(sleep=lambda _: None)
+    clock = Clock()
+    easel = bootstrap.build(clock=clock, sleep=clock.sleep)
     easel.lifecycle.worker.run("demo", location.split("/")[3], deployed.now + 900)
     return follow(deployed, context, location)
 

@@ -142,7 +142,7 @@ def test_who_fails_again_and_again_is_told_so(tenanted: Deployed) -> None:
     assert document(tenanted)["error"]["code"] == "server_error"
     assert inbox.answer(easel, told_again(event, 4), time.time() + 60) == DONE
     [message] = tenanted.messages()
-    queue.work(message, easel.lifecycle.worker, time.time() + 900)
+    queue.work(message, easel.lifecycle, time.time() + 900)
     assert document(tenanted)["status"] == "succeeded"
 
 

@@ -154,7 +154,7 @@ def test_a_job_is_counted_once_however_often_its_message_comes(
     [message] = deployed.messages()
     capsys.readouterr()
     for _ in range(3):
-        queue.work(message, easel.lifecycle.worker, time.time() + 900)
+        queue.work(message, easel.lifecycle, time.time() + 900)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     ends = [line["JobsSucceeded"] for line in lines if "JobsSucceeded" in line]
     assert ends == [[1.0]]

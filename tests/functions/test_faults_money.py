@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.jobs import Job
-from tests.functions.conftest import Deployed
+from tests.functions.conftest import Clock, Deployed
 from tests.functions.test_edit import picture
 from tests.functions.test_worker import balanced, opened, run
 
@@ -99,11 +98,12 @@ def test_a_wait_that_is_no_number_of_seconds_is_none(
 ) -> None:
     deployed.standin.rule(status=429, code="slow_down", headers={"retry-after": value}, times=1)
     job = opened(easel)
-    pauses: list[float] = []
-    worker = replace(easel.lifecycle.worker, sleep=pauses.append)
-    worker.run("demo", job.id, time.time() + 900)
+    clock = Clock()
+    bootstrap.build(clock=clock, sleep=clock.sleep).lifecycle.worker.run(
+        "demo", job.id, time.time() + 900
+    )
     assert ended(deployed, easel, job).status == "succeeded"
-    assert [0 <= pause <= 2 for pause in pauses] == [True]
+    assert 0 < clock.slept <= 2
 
 
 def test_a_wait_beyond_the_jobs_age_is_told_at_once(deployed: Deployed, easel: Easel) -> None:

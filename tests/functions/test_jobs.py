@@ -349,7 +349,7 @@ def test_the_sweep_leaves_a_cancelled_job_alone(deployed: Deployed, easel: Easel
     overdue(deployed, job, created_at=int(time.time()) - 3700)
     assert deployed.handler("sweep")({}, Context()) == {"due": 0}
     for message in deployed.messages():
-        queue.work(message, easel.lifecycle.worker, time.time() + 900)
+        queue.work(message, easel.lifecycle, time.time() + 900)
     assert asked(deployed, "GET", job.id)[1] == job_object(
         easel.lifecycle.find("demo", job.id), links(easel)
     )

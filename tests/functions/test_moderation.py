@@ -220,7 +220,7 @@ def test_a_prompt_that_nobody_judges(
 def died(easel: Easel, job: Job) -> None:
     """Let the worker that bought the job's images have died before it could say so."""
     ledger = easel.lifecycle.ledger
-    leased = ledger.lease("demo", job.id, "dead", int(time.time()) - 61)
+    leased = ledger.lease("demo", job.id, "dead", int(time.time()) + 61)
     assert leased
     calling = leased.attempts[0].model_copy(update={"state": "calling", "charge": None})
     ledger.update(leased.end(calling), "dead")

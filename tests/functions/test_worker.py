@@ -15,7 +15,7 @@ from easel.identity import Identity
 from easel.inputs import Inputs
 from easel.jobs import Answer, Job, LeaseLost
 from easel.tenants import Tenant
-from tests.functions.conftest import Context, Deployed
+from tests.functions.conftest import Clock, Context, Deployed
 from tests.unit.examples import DEMO
 
 
@@ -60,9 +60,10 @@ def balanced(deployed: Deployed) -> dict[str, int]:
 
 def run(deployed: Deployed) -> None:
     """Let a worker, which never really sleeps, take what is in the queue."""
-    worker = bootstrap.build(sleep=lambda _: None).lifecycle.worker
+    clock = Clock()
+    lifecycle = bootstrap.build(clock=clock, sleep=clock.sleep).lifecycle
     for message in deployed.messages():
-        assert queue.work(message, worker, time.time() + 900) == {"batchItemFailures": []}
+        assert queue.work(message, lifecycle, time.time() + 900) == {"batchItemFailures": []}
 
 
 def test_a_hold_becomes_a_charge(deployed: Deployed, easel: Easel) -> None:

@@ -50,7 +50,7 @@ MAY = {
         *("read images", "read answers", "write answers", "list", "send"),
     },
     "Worker": {
-        *("receive", "tell"),
+        *("receive", "hide", "tell"),
         *("get jobs", "put jobs", "update jobs", "get ledger", "put ledger", "update ledger"),
         *("read inputs", "read images", "write images", "write outbox", "list", "read secret"),
         *QUARANTINE,
@@ -115,6 +115,8 @@ def calls(running: Running) -> dict[str, Any]:
     work = {"QueueUrl": running.names["WorkQueue"]}
     found["send"] = "sqs", "send_message", {**work, "MessageBody": message}
     found["receive"] = "sqs", "receive_message", {**work, "VisibilityTimeout": 0}
+    hidden = {**work, "ReceiptHandle": "none", "VisibilityTimeout": 0}
+    found["hide"] = "sqs", "change_message_visibility", hidden
     secret = {"SecretId": running.names["UpstreamSecretArn"]}
     found["read secret"] = "secretsmanager", "get_secret_value", secret
     found["write secret"] = "secretsmanager", "put_secret_value", {**secret, "SecretString": "no"}

@@ -273,6 +273,7 @@ def test_who_may_do_what():
     assert actions("AuthorizerFunction") == {"dynamodb:GetItem"}
     assert who("secretsmanager:GetSecretValue") == {*DOORS, "WorkerFunction"}
     assert who("sqs:SendMessage") == {*DOORS, "JobsFunction", "SweepFunction"}
+    assert who("sqs:ChangeMessageVisibility") == {"WorkerFunction"}
     assert who("dynamodb:Query") == {"EditFunction", "JobsFunction", "SweepFunction"}
     assert who("dynamodb:DeleteItem") == {"EditFunction", "SweepFunction"}
     assert who("dynamodb:ConditionCheckItem") == {"JobsFunction"}

@@ -23,7 +23,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # from the ground up; a module may import what is below it, and its own layer
-    ("errors", "settings"),
+    ("errors", "settings", "pace"),
     ("formats",),
     ("images",),
     ("parameters", "sizes", "prices"),
@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replies",),
     ("openapi",),
     ("telemetry",),
-    ("outbox", "sources", "notifications", "moderation", "answers", "repeats"),
+    ("outbox", "sources", "notifications", "moderation", "answers", "repeats", "leases"),
     ("lifecycle", "worker"),
     ("upstream",),
     ("aws",),
@@ -241,6 +241,7 @@ SHOWN_BY_HANDLERS = {
     # what is tested in tests/functions, with AWS and upstream about it
     "answers",
     "bootstrap",
+    "leases",
     "lifecycle",
     "notifications",
     "repeats",

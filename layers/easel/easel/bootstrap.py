@@ -15,6 +15,7 @@ from easel.aws.events import Events
 from easel.aws.inbox import Inbox
 from easel.aws.ledger import Ledger
 from easel.aws.limits import Limits
+from easel.aws.pace import Paces
 from easel.aws.queue import Queue
 from easel.aws.secrets import Secrets
 from easel.aws.tenants import Tenants
@@ -81,6 +82,7 @@ def build(
         bucket,
         Notifier(ledger, outbox, events(settings), clock),
         upstream(settings),
+        Paces(dynamodb, settings.jobs_table, settings.upstream_images_per_minute, clock, sleep),
         bool(settings.work_queue_url),
         clock,
         sleep,

@@ -257,6 +257,11 @@ class UpstreamBusy(UpstreamFailure):
     code = "upstream_overloaded"
     retry = True
 
+    @property
+    def shared(self) -> bool:
+        """Whether it is said to all calls, not to this one."""
+        return self.status == 429 or (self.status == 503 and self.retry_after is not None)
+
 
 class UpstreamMisconfigured(UpstreamFailure):
     """The operator's key or account was refused. Not billed."""

@@ -103,6 +103,8 @@ class Job(BaseModel):
     """What is judged of it, by its tenant's word when it was opened; None: the deployment's."""
     moderated: bool = False
     """Whether its prompt and its inputs were judged, and passed."""
+    place: int | None = None
+    """Its place in its tenant's line before upstream (``pace``)."""
     answer: Answer | None = None
     charge: int = 0
     error: dict[str, Any] | None = None
@@ -266,6 +268,7 @@ class Job(BaseModel):
                 "started_at": None,
                 "finished_at": None,
                 "refusals": 0,
+                "place": None,
                 "error": None,
                 "delivered": False,
                 "untold": True,  # whether anybody is to be told, the notifier knows

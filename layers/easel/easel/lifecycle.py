@@ -196,6 +196,11 @@ class Lifecycle:
             )
         return job
 
+    def put_off(self, receipt: str, job: Job) -> bool:
+        """Let the job's message come again when the job is due; else the sweep sends one."""
+        seconds = max(0, job.due_at - int(self.clock())) + 1
+        return self.queue is not None and self.queue.hide(receipt, seconds)
+
     def sweep(self) -> int:
         """Send a message for all that is due, fail what is too old; return how many were due."""
         count = 0

@@ -46,6 +46,8 @@ class Settings(BaseModel):
     """How old an answer from the cache may be, of calls and tenants that do not say; 0: off."""
     max_job_age_seconds: int = 3600
     """After this a job that has not finished is failed."""
+    upstream_images_per_minute: int = 0
+    """How many images of one model may be asked of upstream in a minute; 0: any number."""
     max_paid_attempts: int = 1
     """Calls to upstream that may be billed, for one job."""
     moderation_policy: Literal["off", "prompt", "prompt+output"] = "prompt"

@@ -1,9 +1,9 @@
 """The worker's part in the life of a job: from the lease to the charge.
 
-    lease ─> settle what a dead worker left ─> moderate ─> begin attempt k ─> call ─> keep images
-                                                  ^                            │         │
-                                                  └─── back off <──────────────┘      moderate
-                                                       surely not billed                 └─> close
+    lease ─> settle what a dead worker left ─> turn ─> moderate ─> begin attempt k ─> call ─> keep
+                                                ^                                      │       │
+                                                └─────────── back off <────────────────┘   moderate
+                                                             surely not billed             └─> close
 
 An answer that is complete in the bucket closes its job unpaid. A call whose outcome nobody knows
 is charged at its hold, and not repeated beyond ``max_paid_attempts``. Money is micro-dollars.
@@ -11,11 +11,10 @@ is charged at its hold, and not repeated beyond ``max_paid_attempts``. Money is 
 
 from __future__ import annotations
 
-import random
+import math
 import secrets
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import sleep, time
 from typing import IO, TYPE_CHECKING
@@ -35,12 +34,15 @@ from easel.errors import (
     UpstreamUnknown,
 )
 from easel.jobs import LEASE_SECONDS, Answer, Job, LeaseLost
+from easel.leases import renewed
 from easel.moderation import UNJUDGED, Moderator
+from easel.pace import Turn, backoff
 from easel.sources import Sources
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
     from easel.aws.ledger import Ledger
+    from easel.aws.pace import Paces
     from easel.catalogue import Catalogue
     from easel.notifications import Notifier
     from easel.rendered import Rendered
@@ -56,7 +58,6 @@ _SHORTEST_INLINE_SECONDS = 30
 """The same for a job that nobody brings again."""
 _LONGEST_SLEEP_SECONDS = 20
 """A worker that must wait longer than this gives its job back."""
-_LONGEST_BACKOFF_SECONDS = 60
 _JUDGE_AGAIN_SECONDS = 60
 """After this, what moderation could not be asked about is judged again."""
 _REFUSED = (Gone, InvalidRequest, BudgetExceeded, ModerationBlocked, ModerationUnavailable)
@@ -76,6 +77,7 @@ class Worker:
     notifier: Notifier
     upstream: Callable[[], Upstream]
     """Made at need: a door that only opens jobs never loads OpenAI's SDK."""
+    paces: Paces
     gives_back: bool
     """Whether a queue and a sweep bring a job again."""
     clock: Callable[[], float] = field(default=time)
@@ -113,32 +115,11 @@ class Worker:
         job = self.ledger.job(tenant, job_id)
         return self._told(job) if job and not job.open else None
 
-    @contextmanager
-    def _renewed(self, job: Job) -> Iterator[None]:
+    def _renewed(self, job: Job) -> AbstractContextManager[None]:
         """Keep the lease while the block runs, however long upstream takes."""
-        done = threading.Event()
-
-        def renew() -> None:
-            pause = self.renew_seconds
-            while not done.wait(pause):
-                try:
-                    self.ledger.renew(job, int(self.clock()))
-                except LeaseLost:
-                    return
-                # Whatever it is, giving up would hand a job that is being paid for to another.
-                except Exception as error:
-                    telemetry.unexpected(error, job=job.id)
-                    pause = self.renew_seconds / 10
-                else:
-                    pause = self.renew_seconds
-
-        thread = threading.Thread(target=renew, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+        return renewed(
+            lambda: self.ledger.renew(job, int(self.clock())), self.renew_seconds, job.id
+        )
 
     def _settled(self, job: Job) -> Job:
         """Settle what an earlier worker left behind, and fail what is too old to go on."""
@@ -164,9 +145,13 @@ class Worker:
         return Moderator(self.settings, self.upstream, self.clock, self.sleep)
 
     def _tried(self, job: Job, sources: Sources, until: float) -> Job:
-        """Make one call to upstream, and draw the consequence."""
-        if until - self.clock() < self._least_seconds():
+        """Make one call to upstream when it is the job's turn, and draw the consequence."""
+        spare = until - self.clock() - self._least_seconds()
+        if spare < 0:
             return self._too_late(job)
+        turn = self.paces.turn(job, math.inf if self.gives_back else spare)
+        if turn.wait:
+            return self._wait(job, turn, until)
         try:
             inputs = sources.opened()
             upstream = self.upstream()
@@ -191,7 +176,6 @@ class Worker:
         return _SHORTEST_CALL_SECONDS if self.gives_back else _SHORTEST_INLINE_SECONDS
 
     def _begin(self, job: Job) -> Job:
-        # Upstream's pace is asked here.
         free = job.hold - sum(attempt.hold for attempt in job.attempts)
         if free > 0:  # the first attempt's hold was taken at open, a refused one's is still there
             return self._update(job.begin(free))
@@ -206,20 +190,38 @@ class Worker:
             return upstream.render(job.request, inputs, timeout=max(1, left))
 
     def _back_off(self, job: Job, busy: UpstreamBusy, until: float) -> Job:
-        """Wait here if that is short, else give the job back, else fail it: nothing was billed."""
-        pause = _pause(job.refusals, busy.retry_after)
-        ready = self.clock() + pause
+        """Call again later, if that is not too late; nothing was billed."""
         job = self._update(job)
+        pause = self._pause(job, busy)
         spent = busy.status >= 500 and job.refusals >= _TRIES_OF_THE_FAILING
-        if spent or job.older_than(self.settings.max_job_age_seconds, ready):
+        old = job.older_than(self.settings.max_job_age_seconds, self.clock() + pause)
+        if spent or old or (self._late(pause, until) and not self.gives_back):
             return self._fail(job, busy)
-        late = ready + self._least_seconds() > until
-        if self.gives_back and (late or pause > _LONGEST_SLEEP_SECONDS):
-            return self._give_back(job, ready)
+        # Where all are to wait, the job's turn says how long.
+        return job if busy.shared else self._wait(job, Turn(pause, pause, job.place), until)
+
+    def _pause(self, job: Job, busy: UpstreamBusy) -> float:
+        """Return for how many seconds upstream is left alone, by all if it was said to all."""
+        if not busy.shared:
+            return backoff(job.refusals, busy.retry_after)
+        pause = self.paces.refused(job.request.model, busy.retry_after)
+        busy.retry_after = pause if busy.retry_after is None else busy.retry_after
+        return pause
+
+    def _wait(self, job: Job, turn: Turn, until: float) -> Job:
+        """Wait here if that is short and few are before it, else give it back, else fail it."""
+        job, late = job.model_copy(update={"place": turn.place}), self._late(turn.wait, until)
+        short = turn.near and turn.again <= _LONGEST_SLEEP_SECONDS
+        if self.gives_back and (late or not short):
+            return self._give_back(job, self.clock() + turn.again)
         if late:
-            return self._fail(job, busy)
-        self.sleep(pause)
+            return self._fail(job, Overloaded(_NO_TURN, retry_after=turn.wait))
+        self.sleep(turn.again)
         return job
+
+    def _late(self, wait: float, until: float) -> bool:
+        """Whether after so many seconds no time is left for a call."""
+        return self.clock() + wait + self._least_seconds() > until
 
     def _too_late(self, job: Job) -> Job:
         """Leave the job to another worker, or to its caller's repeat; fail it where neither is."""
@@ -229,6 +231,7 @@ class Worker:
 
     def _give_back(self, job: Job, due_at: float) -> Job:
         lease = job.lease
+        due_at = min(due_at, job.created_at + self.settings.max_job_age_seconds + 1)
         change = {"status": "queued", "lease": None, "due_at": int(due_at)}
         return self.ledger.update(job.model_copy(update=change), lease)
 
@@ -287,11 +290,5 @@ _DIED = (
     "repeated by itself: ask again to buy anew."
 )
 _TOO_OLD = "The job waited too long for its turn; nothing was bought. Ask again."
-
+_NO_TURN = "Upstream takes no more calls for now; nothing was bought. Ask again."
 _NO_TIME = "The function's time was over before upstream was called; nothing was bought. Ask again."
-
-
-def _pause(refusals: int, asked: float | None) -> float:
-    """Return the seconds to wait: what upstream asked, or exponential with full jitter."""
-    backoff = random.uniform(0, min(2**refusals, _LONGEST_BACKOFF_SECONDS))
-    return asked + backoff / 4 if asked is not None else backoff

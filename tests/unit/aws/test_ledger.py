@@ -266,12 +266,13 @@ def test_a_closed_job_stays_as_it_is(
     assert rows(ledger, tenant) == before
 
 
-def test_a_job_that_is_given_back_can_be_taken(ledger: Ledger, tenant: str) -> None:
+def test_a_job_that_is_given_back_can_be_taken_when_it_is_due(ledger: Ledger, tenant: str) -> None:
     held = leased(ledger, opened(ledger, tenant))
     back = {"status": "queued", "lease": None, "due_at": NOW + 200, "refusals": 3}
     given = ledger.update(held.model_copy(update=back), "me")
     assert ledger.job(tenant, held.id) == given
-    assert leased(ledger, given, "you", NOW + 1).refusals == 3
+    assert ledger.lease(tenant, given.id, "you", NOW + 199) is None
+    assert leased(ledger, given, "you", NOW + 200).refusals == 3
 
 
 def test_a_job_that_nobody_holds_is_closed_by_nobodys_lease(ledger: Ledger, tenant: str) -> None:

@@ -9,6 +9,7 @@ Jobs table, key (``tenant``, ``sk``), TTL ``expires_at``:
 | ``same#{fingerprint}`` | this request → its latest jobs | seen, fingerprint, expires_at |
 | ``joined#{id}`` | another caller waits for the job, too: nobody cancels it | expires_at |
 | ``inbox#…``, ``outbox#…`` | what the file door remembers | see ``aws.inbox`` |
+| ``pace#{model}``, of nobody | upstream's pace | see ``aws.pace`` |
 
 ``seen`` is a JSON list of [job, the highest retry count that met it, whether a caller was sent away
 from it], oldest first.
@@ -87,7 +88,7 @@ class Ledger(Jobs):
         return not failed or 0 in failed
 
     def lease(self, tenant: str, job_id: str, owner: str, now: int) -> Job | None:
-        """Take a job that is queued, or whose worker has lapsed; None where neither is so."""
+        """Take a job that is queued, and due, or whose worker has lapsed; None where neither is."""
         try:
             got = self._update(
                 tenant,
@@ -95,7 +96,9 @@ class Ledger(Jobs):
                 UpdateExpression="SET #status = :running, lease = :owner, due_at = :until, "
                 "started_at = if_not_exists(started_at, :now)",
                 # Already ours: an earlier try worked, and only its answer was lost.
-                ConditionExpression="#status = :queued OR "
+                # Given back, it is to come again when it is due, not before.
+                ConditionExpression="(#status = :queued AND "
+                "(attribute_not_exists(started_at) OR due_at <= :now)) OR "
                 "(#status = :running AND (due_at <= :now OR lease = :owner))",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=values(

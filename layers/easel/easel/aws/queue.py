@@ -11,6 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
+_LONGEST_HIDDEN_SECONDS = 11 * 3600
+"""SQS hides a message for at most 12 hours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -23,7 +26,20 @@ class Queue:
         """Ask some worker to look at the job; tell whether the message surely went off."""
         body = json.dumps({"tenant": tenant, "job": job_id})
         try:
-            self.client.send_message(QueueUrl=self.url, MessageBody=body)
+            # By its group SQS knows whose messages fill the queue, and lets others' pass them.
+            self.client.send_message(QueueUrl=self.url, MessageBody=body, MessageGroupId=tenant)
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+    def hide(self, receipt: str, seconds: int) -> bool:
+        """Let the message come again after so long; tell whether it surely will."""
+        try:
+            self.client.change_message_visibility(
+                QueueUrl=self.url,
+                ReceiptHandle=receipt,
+                VisibilityTimeout=min(seconds, _LONGEST_HIDDEN_SECONDS),
+            )
         except (BotoCoreError, ClientError):
             return False
         return True

@@ -74,7 +74,7 @@ def transact(client: DynamoDBClient, writes: list[Write], sleep: Sleep) -> set[i
     A conflict or throttling is tried again with jitter, for a few seconds, then it is an EaselError
     of status 503. boto3 gives every call a token, so that its own retries write once.
     """
-    for pause in _pauses():
+    for pause in pauses():
         try:
             client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]  # plain dicts
         except ClientError as error:
@@ -86,25 +86,27 @@ def transact(client: DynamoDBClient, writes: list[Write], sleep: Sleep) -> set[i
         else:
             return set()
         sleep(pause)
-    raise _busy()
+    raise busy()
 
 
 def update(client: DynamoDBClient, sleep: Sleep, **request: Any) -> dict[str, Any]:
     """Update one item; a transaction on it is waited for, as above. Returns the response."""
-    for pause in _pauses():
+    for pause in pauses():
         try:
             return dict(client.update_item(**request))
         except client.exceptions.TransactionConflictException:
             sleep(pause)
-    raise _busy()
+    raise busy()
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
+    """Yield how long to wait before each further try, for a few seconds in all."""
     for step in range(8):
         yield random.uniform(0, 0.05 * 2**step)
 
 
-def _busy() -> EaselError:
+def busy() -> EaselError:
+    """Return the error of a write that others were always in the way of."""
     return EaselError("The ledger is busy; try again.", status=503, retry=True, retry_after=1)
 
 

@@ -1,4 +1,8 @@
-"""The work queue: each message names a job to look at."""
+"""The work queue: each message names a job to look at.
+
+The message of a job that must wait for its turn counts as failed, and stays hidden until then. The
+function sends none itself: Lambda stops one that keeps feeding its own queue.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,21 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from easel import telemetry
 
 if TYPE_CHECKING:
-    from easel.worker import Worker
+    from easel.lifecycle import Lifecycle
 
 
-def work(event: Mapping[str, Any], worker: Worker, until: float) -> dict[str, Any]:
-    """Run each message's job until Unix time ``until``; report the messages that failed."""
+class Waits(Exception):
+    """The message shall come again, and nothing is wrong with it."""
+
+
+def work(event: Mapping[str, Any], lifecycle: Lifecycle, until: float) -> dict[str, Any]:
+    """Run each message's job until Unix time ``until``; report the messages that come again."""
 
     def run(record: SQSRecord) -> None:
         message = json.loads(record.body)
-        worker.run(message["tenant"], message["job"], until)
+        job = lifecycle.worker.run(message["tenant"], message["job"], until)
+        if job and job.status == "queued" and lifecycle.put_off(record.receipt_handle, job):
+            raise Waits
 
     return each(event, run)
 
@@ -35,6 +45,8 @@ def each(event: Mapping[str, Any], handle: Callable[[SQSRecord], None]) -> dict[
     def safely(record: SQSRecord) -> None:
         try:
             handle(record)
+        except Waits:
+            raise
         except Exception as error:
             telemetry.unexpected(error)
             raise

@@ -135,7 +135,7 @@ class Session:
     def work(self) -> None:
         for message in self.deployed.messages():
             self.written.add("messages", message)
-            done = queue.work(message, self.easel.lifecycle.worker, time.time() + 900)
+            done = queue.work(message, self.easel.lifecycle, time.time() + 900)
             self.written.add("messages", done)
 
     def put(self, name: str, data: bytes, **metadata: str) -> None:

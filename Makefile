@@ -22,7 +22,7 @@ E ?= direct
 ENV ?= default
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run invoke test lint unit stack clients chaos model soak bench build deploy ready clean
+.PHONY: help run invoke test lint unit stack clients chaos model fuzz soak bench build deploy ready clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make clients         every published client in every case it can express, as a table; with ONLY=curl some"
 	@echo "make chaos           2,000 jobs whose calls fail and whose processes die, and their books; 45 minutes"
 	@echo "make model           the long form of the drawn lives of jobs, and of two at once; with LIVES=1000 so many"
+	@echo "make fuzz            50,000 hostile inputs of all kinds, as a table; with INPUTS=1000 so many"
 	@echo "make soak            500 files in the inbox, good and bad, as a table; 10 minutes"
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
 	@echo "make build           what is deployed, for the template's default architecture"
@@ -79,6 +80,9 @@ chaos: $(VENV)/dev/ready ready
 model: $(VENV)/dev/ready
 	@EASEL_MODEL=$(or $(LIVES),300) $(PYTHON) -m pytest --show-capture=no tests/functions/test_model.py tests/functions/test_interleavings.py
 
+fuzz: $(VENV)/fuzz/ready
+	@PYTHONPATH=layers/easel exec $(VENV)/fuzz/bin/python -W ignore -m tests.fuzz $(INPUTS)
+
 soak: $(VENV)/dev/ready ready
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.soak
 
@@ -102,7 +106,8 @@ ready: $(VENV)/ministack/ready .local/build/template.yaml
 	$(call compile,.local/build)
 	@touch $@
 
-$(VENV)/dev/ready: layers/dependencies/requirements.txt
+$(VENV)/dev/ready $(VENV)/fuzz/ready: layers/dependencies/requirements.txt
+$(VENV)/fuzz/ready: requirements/dev.txt
 $(VENV)/%/ready: requirements/%.txt
 	@echo "· installing requirements/$*.txt"
 	@rm -rf $(@D)

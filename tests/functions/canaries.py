@@ -23,8 +23,8 @@ from PIL.PngImagePlugin import PngInfo
 from easel import telemetry
 
 CANARIES = {
-    "upstream key": "skUpstreamQvzx",
-    "tenant key": "ekTenantQvzx",
+    "upstream key": "sk-standin",
+    "tenant key": "ek-TenantQvzx",
     "prompt": "PromptQvzx",
     "image": "ImageQvzx",
     "end user": "EndUserQvzx",

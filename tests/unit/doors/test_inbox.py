@@ -239,8 +239,9 @@ def test_the_longest_key_is_answered(easel: Easel) -> None:
     assert len(f"{place}-9.jpeg") <= 1024
 
 
-def test_a_prompt_that_cannot_be_read_is_told(easel: Easel, key: str) -> None:
-    assert tell(easel, put(easel, key, prompt="=?klingon?b?abc?=")) == ALL_WELL
+@pytest.mark.parametrize("prompt", ["=?klingon?b?abc?=", "=?utf-8?b?a?="])
+def test_a_prompt_that_cannot_be_read_is_told(easel: Easel, key: str, prompt: str) -> None:
+    assert tell(easel, put(easel, key, prompt=prompt)) == ALL_WELL
     refused = document(easel, key)
     assert refused
     assert refused["error"]["param"] == "prompt"

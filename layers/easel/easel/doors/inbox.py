@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any
 
@@ -144,5 +144,5 @@ def _text(name: str, value: str) -> str:
     """Return metadata as it was meant: S3 hands back what is not ASCII as RFC 2047."""
     try:
         return str(make_header(decode_header(value)))
-    except (LookupError, ValueError, HeaderParseError):
+    except (LookupError, ValueError, MessageError):
         raise InvalidRequest(f"The metadata {name!r} is not RFC 2047.", param=name) from None

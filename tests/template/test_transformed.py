@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from local.licences import SHIPPED, pinned
 from local.template import ROOT
 
 TRANSFORM = """
@@ -70,3 +71,10 @@ def test_a_role_is_lambdas_alone_and_has_no_policy_of_aws_but_the_two_that_are_t
     for role in roles:
         [trust] = role["AssumeRolePolicyDocument"]["Statement"]
         assert trust["Principal"] == {"Service": ["lambda.amazonaws.com"]}
+
+
+def test_the_layer_ships_what_is_pinned():
+    shipped = pinned(SHIPPED.read_text())
+    folders = (ROOT / ".local/build/Dependencies/python").glob("*.dist-info")
+    built = [folder.name.removesuffix(".dist-info").rpartition("-") for folder in folders]
+    assert {name.replace("_", "-"): version for name, _, version in built} == shipped

@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 VENV := .local/venv
 PYTHON := $(VENV)/dev/bin/python
-SAM := PATH="$(CURDIR)/$(VENV)/sam/bin:$$PATH" sam
+# SAM downloads wheels for another processor by name alone: as a constraint, the hashes hold for those too.
+SAM := PIP_CONSTRAINT=layers/dependencies/requirements.txt PATH="$(CURDIR)/$(VENV)/sam/bin:$$PATH" sam
 MACHINE := $(if $(filter x86_64 amd64,$(shell uname -m)),x86_64,arm64)
 SOURCES := template.yaml $(shell find functions layers -not -name '__pycache__' -not -name '*.pyc')
 # sam build ships no bytecode, and a function's disk is read-only: without it every cold start compiles anew.
@@ -14,6 +15,8 @@ define compile
 	@find $(1)/Dependencies \( -name '*.py' -o -name '*.pyi' \) -delete
 	@find $(1)/Dependencies -name __pycache__ -prune -exec rm -r {} +
 endef
+RESOLVE := $(VENV)/update/bin/uv pip compile --quiet --upgrade --system-certs --python-version 3.13 --python-platform linux \
+	--only-binary :all: --generate-hashes --no-annotate --no-header
 PORT ?= 8080
 NODE := $(if $(shell command -v npm),.local/node/ready)
 # The published clients that are not of this project's own environment.
@@ -22,7 +25,7 @@ E ?= direct
 ENV ?= default
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run invoke test lint unit stack clients chaos model fuzz soak bench build deploy ready clean
+.PHONY: help run invoke test lint unit stack clients chaos model fuzz soak bench build deploy update ready clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +43,7 @@ help:
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
 	@echo "make build           what is deployed, for the template's default architecture"
 	@echo "make deploy          build, and deploy to dev; with ENV=prod to prod (samconfig.toml)"
+	@echo "make update          the newest versions of all dependencies, with their hashes and licences"
 	@echo "make clean           forget all that was installed and built"
 
 run: $(VENV)/dev/ready
@@ -54,7 +58,7 @@ test:
 	@$(MAKE) --no-print-directory -j 3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line) stack unit lint
 
 lint: export AWS_DEFAULT_REGION ?= us-east-1
-lint: $(VENV)/dev/ready $(VENV)/sam/ready
+lint: $(VENV)/dev/ready $(VENV)/sam/ready $(VENV)/checkov/ready
 	@echo "· lint and types"
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m ruff format --check
@@ -62,6 +66,7 @@ lint: $(VENV)/dev/ready $(VENV)/sam/ready
 	@echo "· template"
 	@$(SAM) validate --lint
 	@$(VENV)/sam/bin/cfn-lint template.yaml
+	@$(VENV)/checkov/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet
 
 unit: $(VENV)/dev/ready
 	@echo "· unit tests"
@@ -106,13 +111,18 @@ ready: $(VENV)/ministack/ready .local/build/template.yaml
 	$(call compile,.local/build)
 	@touch $@
 
-$(VENV)/dev/ready $(VENV)/fuzz/ready: layers/dependencies/requirements.txt
-$(VENV)/fuzz/ready: requirements/dev.txt
-$(VENV)/%/ready: requirements/%.txt
+# Nothing is installed but files whose hash is written down, and no code of theirs runs meanwhile.
+$(VENV)/%/ready: requirements/%.txt | $(VENV)/pip/ready
 	@echo "· installing requirements/$*.txt"
 	@rm -rf $(@D)
+	@$(VENV)/pip/bin/python -m venv --without-pip $(@D)
+	@$(VENV)/pip/bin/python -m pip --python $(@D)/bin/python install --quiet --quiet --disable-pip-version-check \
+		--no-compile --no-deps --only-binary :all: --require-hashes -r requirements/$*.txt
+	@touch $@
+
+$(VENV)/pip/ready:
+	@rm -rf $(@D)
 	@python="$$(local/find-python)" && "$$python" -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile -r requirements/$*.txt
 	@touch $@
 
 .local/node/ready: requirements/package.json
@@ -120,6 +130,16 @@ $(VENV)/%/ready: requirements/%.txt
 	@mkdir -p $(@D) && cp $< $(@D)
 	@npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# From the names in requirements/*.in to the newest versions, every dependency of theirs, and every hash.
+update: $(VENV)/update/ready
+	@$(RESOLVE) requirements/layer.in -o layers/dependencies/requirements.txt
+	@for names in $(filter-out requirements/layer.in,$(wildcard requirements/*.in)); do \
+		echo "· $$names"; $(RESOLVE) $$names -o "$${names%.in}.txt" || exit 1; done
+	@$(MAKE) --no-print-directory LICENSES.md
+
+LICENSES.md: $(VENV)/dev/ready
+	@$(PYTHON) -m local.licences > $@
 
 clean:
 	rm -rf .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

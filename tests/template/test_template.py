@@ -36,10 +36,11 @@ def events(kind: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def statements(function: str) -> list[dict[str, Any]]:
+def statements(function: str, effect: str = "Allow") -> list[dict[str, Any]]:
     """The function's statements, with those of a condition that holds."""
     every = [s for policy in FUNCTIONS[function].get("Policies", []) for s in policy["Statement"]]
-    return [s["Fn::If"][1] if "Fn::If" in s else s for s in every]
+    plain = [s["Fn::If"][1] if "Fn::If" in s else s for s in every]
+    return [s for s in plain if s["Effect"] == effect]
 
 
 def actions(function: str) -> set[str]:
@@ -202,6 +203,36 @@ def test_the_gateways_own_errors_are_openais(kind, status, code, retry):
     assert error["code"] == code
 
 
+def test_calls_are_throttled_and_none_is_logged_whole():
+    [every] = RESOURCES["Api"]["MethodSettings"]
+    assert (every["ResourcePath"], every["HttpMethod"]) == ("/*", "*")
+    assert every["ThrottlingRateLimit"] == {"Ref": "CallsPerSecond"}
+    assert every["ThrottlingBurstLimit"] == {"Ref": "CallsAtOnce"}
+    assert (every["LoggingLevel"], every["DataTraceEnabled"]) == ("OFF", False)
+
+
+def test_access_logs_tell_neither_key_nor_path_nor_query():
+    [condition, logs, otherwise] = RESOURCES["Api"]["AccessLogSetting"]["Fn::If"]
+    assert (condition, otherwise) == ("HasAccessLogs", {"Ref": "AWS::NoValue"})
+    assert logs["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
+    assert set(re.findall(r"\$context\.([A-Za-z.]+)", logs["Format"])) == {
+        *("requestId", "requestTimeEpoch", "identity.sourceIp", "httpMethod", "resourcePath"),
+        *("status", "error.responseType", "authorizer.principalId"),
+        *("responseLatency", "responseLength"),
+    }
+    json.loads(re.sub(r"\$context\.[A-Za-z.]+", "1", logs["Format"]))
+    assert PARAMETERS["AccessLogs"]["Default"] == "false"
+
+
+def test_executions_are_reserved_only_where_the_operator_says_so():
+    [condition, reserved, otherwise] = DEFAULTS["ReservedConcurrentExecutions"]["Fn::If"]
+    assert (reserved, otherwise) == ({"Ref": "ReservedConcurrency"}, {"Ref": "AWS::NoValue"})
+    assert TEMPLATE["Conditions"][condition] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "ReservedConcurrency"}, 0]}]
+    }
+    assert PARAMETERS["ReservedConcurrency"]["Default"] == 0
+
+
 # ---- Pages of other origins ----
 
 
@@ -264,6 +295,22 @@ def test_a_function_may_do_named_things_to_named_resources(function):
                 )
 
 
+LOG_GROUP = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Logs}"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_what_sam_grants_on_everything_is_taken_back(function):
+    [logs, *rest] = statements(function, "Deny")
+    assert logs["Action"] == ["logs:*"]
+    assert logs["NotResource"] == [{"Fn::Sub": LOG_GROUP}, {"Fn::GetAtt": ["Logs", "Arn"]}]
+    feeding = [source["Queue"] for name, source in events("SQS") if name == function]
+    assert [each["NotResource"] for each in rest] == feeding
+    assert all(set(each["Action"]) == RECEIVING for each in rest)
+
+
+RECEIVING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+
+
 def test_who_may_do_what():
     def who(action: str) -> set[str]:
         return {function for function in FUNCTIONS if action in actions(function)}
@@ -295,7 +342,7 @@ def test_who_may_do_what():
 
 def test_who_may_write_where_in_the_bucket():
     assert {f: prefixes(f, "s3:PutObject") for f in FUNCTIONS if prefixes(f, "s3:PutObject")} == {
-        "GenerateFunction": {"inputs", "images", "answers", "quarantine"},
+        "GenerateFunction": {"images", "answers", "quarantine"},
         "EditFunction": {"inputs", "images", "answers", "outbox", "quarantine"},
         "VariationFunction": {"inputs", "images", "answers", "quarantine"},
         "WorkerFunction": {"images", "outbox", "quarantine"},

@@ -37,8 +37,9 @@ def made(outputs: dict[str, str]) -> Made:
     tenants.create(Tenant(name="demo", month_budget=25_000_000), time.time())
 
     def make(charge: int | None, tenant: str = "demo", **asked: Any) -> Job:
-        now = int(time.time())
-        job = Job.new(tenant, request(prompt="my secret cat", **asked), hold=60_000, now=now - 180)
+        opened = time.time() - 180
+        now = int(opened) + 180
+        job = Job.new(tenant, request(prompt="my secret cat", **asked), hold=60_000, now=opened)
         assert ledger.open(job, f"key#{job.id}", None, [Seen(job.id)])
         leased = ledger.lease(tenant, job.id, "me", now)
         assert leased

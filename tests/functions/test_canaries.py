@@ -83,8 +83,15 @@ class Session:
         self.deployed, self.written = deployed, written
         self.handlers: dict[str, Callable[..., Any]] = {}
         self.tenant = {"name": "demo"}
-        self.easel = bootstrap.build(sleep=lambda _: None)
+        self.slept = 0.0
+        self.easel = bootstrap.build(clock=self.clock, sleep=self.sleep)
         self.jobs: list[str] = []
+
+    def clock(self) -> float:
+        return time.time() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
 
     def handle(self, function: str, event: dict[str, Any]) -> Any:
         if function not in self.handlers:
@@ -104,7 +111,7 @@ class Session:
         } | changes.get("headers", {})
         if body is not None:
             event |= {"body": json.dumps(body), "isBase64Encoded": False}
-        event["requestContext"]["requestTimeEpoch"] = int(time.time() * 1000)
+        event["requestContext"]["requestTimeEpoch"] = int(self.clock() * 1000)
         event["requestContext"]["authorizer"] = {"tenant": json.dumps(self.tenant)}
         answer = self.handle(function, event)
         self.written.add("replies" if self.tenant["name"] == "demo" else "others' replies", answer)
@@ -115,7 +122,7 @@ class Session:
         sent = base64.b64encode(body).decode()
         event = self.deployed.event(function, "https", body=sent, isBase64Encoded=True)
         event["headers"] |= {"Content-Type": kind}
-        event["requestContext"]["requestTimeEpoch"] = int(time.time() * 1000)
+        event["requestContext"]["requestTimeEpoch"] = int(self.clock() * 1000)
         self.written.add("replies", self.handle(function, event))
 
     def direct(self, function: str, **event: Any) -> None:
@@ -145,7 +152,7 @@ class Session:
     def work(self) -> None:
         for message in self.deployed.messages():
             self.written.add("messages", message)
-            done = queue.work(message, self.easel.lifecycle, time.time() + 900)
+            done = queue.work(message, self.easel.lifecycle, self.clock() + 900)
             self.written.add("messages", done)
 
     def put(self, name: str, data: bytes, **metadata: str) -> None:

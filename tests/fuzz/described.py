@@ -17,7 +17,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
 
 from easel import openapi
-from easel.doors import calls, https, jobs, models, uploads
+from easel.doors import calls, https, jobs, models, uploads, usage
 from easel.settings import Settings
 from tests.fuzz.drawn import Cost
 from tests.fuzz.parts import CATALOGUE, EASEL, Context, Posts, _call, answered
@@ -28,6 +28,7 @@ _SERVES = {
     ("GET", "/jobs"): partial(jobs.index, EASEL),
     ("GET", "/jobs/{id}"): partial(jobs.show, EASEL),
     ("DELETE", "/jobs/{id}"): partial(jobs.cancel, EASEL),
+    ("GET", "/usage"): partial(usage.show, EASEL),
     ("POST", "/inputs"): lambda call: uploads.grant(call, cast(Any, Posts()), 60, NOW),
 }
 _PICTURES = {"generations": "generate", "edits": "edit", "variations": "variation"}

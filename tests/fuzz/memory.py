@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, cast
 
 from easel.aws.jobs import to_item
@@ -18,6 +19,7 @@ from easel.questions import Claim
 from easel.requests import Reader
 from easel.settings import Settings
 from easel.tenants import Tenant
+from easel.usage import Balance
 from tests.unit.examples import DEMO, NOW
 
 _KEY = re.compile(r"(inputs|images|answers)/demo/[\w./-]+")
@@ -42,6 +44,14 @@ class Book:
         item = json.dumps(to_item(job), ensure_ascii=False, allow_nan=False).encode()
         assert len(item) < _LARGEST_ITEM, "it fits DynamoDB"
         return True
+
+    def counts(self, tenant: str, first: str, last: str) -> Iterator[Any]:
+        assert date.fromisoformat(first) <= date.fromisoformat(last)
+        return iter(())
+
+    def balance(self, tenant: str, period: str) -> Balance:
+        assert period.partition("#")[0] in ("month", "day")
+        return Balance(0, 0)
 
     def delivered(self, job: Job) -> bool:
         return True
@@ -127,5 +137,16 @@ def easel() -> Easel:
     inline = Lifecycle(*parts, None, cast(Any, Idle()), outbox, clock, lambda _: None)
     reader = Reader(catalogue, settings)
     return Easel(
-        settings, catalogue, line, line, store, reader, line, outbox, queued, inline, clock
+        settings=settings,
+        catalogue=catalogue,
+        tenants=line,
+        limits=line,
+        books=book,
+        bucket=store,
+        reader=reader,
+        inbox=line,
+        outbox=outbox,
+        lifecycle=queued,
+        inline=inline,
+        clock=clock,
     )

@@ -17,7 +17,18 @@ from PIL import Image
 
 from easel import images
 from easel.catalogue import Catalogue
-from easel.doors import authorizer, calls, direct, https, inbox, jobs, pictures, queue, uploads
+from easel.doors import (
+    authorizer,
+    calls,
+    direct,
+    https,
+    inbox,
+    jobs,
+    pictures,
+    queue,
+    uploads,
+    usage,
+)
 from easel.errors import EaselError, InvalidRequest
 from easel.requests import Operation
 from tests.fuzz import memory
@@ -234,9 +245,12 @@ def job_call(
     made = _call("jobs", "https", given, queryStringParameters=query)
     made["pathParameters"] = {"id": job_id}
     made["requestContext"]["path"] = path
-    serve = {"index": jobs.index, "show": jobs.show, "cancel": jobs.cancel}.get(
-        act, partial(calls.result, ends_at=NOW + 10)
-    )
+    serve = {
+        "index": jobs.index,
+        "show": jobs.show,
+        "cancel": jobs.cancel,
+        "usage": usage.show,
+    }.get(act, partial(calls.result, ends_at=NOW + 10))
     answered(https.answer(made, partial(serve, EASEL), ("https://app.example",)))
 
 
@@ -310,7 +324,7 @@ def manifest_read(data: bytes, metadata: dict[str, str]) -> None:
 def work_message(body: Any) -> None:
     made = event("worker", "queue")
     made["Records"][0]["body"] = body if isinstance(body, str) else json.dumps(body)
-    assert queue.work(made, cast(Any, memory.Idle()), NOW).keys() == {"batchItemFailures"}
+    assert queue.work(made, EASEL.lifecycle, NOW).keys() == {"batchItemFailures"}
 
 
 operations = st.sampled_from(["generate", "edit", "variation"])
@@ -330,12 +344,17 @@ PARTS: Mapping[str, Part] = {
     "ids, cursors, queries": (
         job_call,
         (
-            st.sampled_from(["index", "show", "cancel", "result"]),
+            st.sampled_from(["index", "show", "cancel", "result", "usage"]),
             texts,
             st.none()
             | st.dictionaries(
-                st.sampled_from(["limit", "after", "hop", "response_format", "stream", "model"]),
-                texts,
+                st.sampled_from(
+                    [
+                        *("limit", "after", "hop", "response_format", "stream", "model"),
+                        *("from", "to", "group_by"),
+                    ]
+                ),
+                texts | st.dates().map(str) | st.sampled_from(["day", "model"]),
                 max_size=3,
             ),
             headers,

@@ -164,7 +164,7 @@ def test_the_message_of_a_job_that_waits_comes_again_when_it_is_due(deployed: De
     deployed.standin.rule(**refuses)
     clock = Clock()
     lifecycle = bootstrap.build(clock=clock, sleep=clock.sleep).lifecycle
-    job = lifecycle.open(Tenant(name="demo"), request(), {}, Identity(retries=0))
+    job = lifecycle.open(Tenant(name="demo"), request(), {}, Identity(retries=0)).job
     sqs, url = boto3.client("sqs"), deployed.environ["WORK_QUEUE_URL"]
     [message] = sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"]
     event = deployed.event("worker", "queue")
@@ -194,7 +194,7 @@ def invoked(stage: Stage, seconds: float) -> dict[str, Any]:
 
     def act() -> None:
         identity = Identity(idempotency_key=f"{stage.now}")
-        job = stage.inline.open(Tenant(name="one"), request(), {}, identity)
+        job = stage.inline.open(Tenant(name="one"), request(), {}, identity).job
         found.update(stage.inline.wait(job, stage.now + seconds).model_dump())
 
     stage.at(0, act)

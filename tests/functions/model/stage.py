@@ -97,7 +97,7 @@ class Stage:
     def open(self, tenant: str, number: int = 0, **changes: Any) -> Job:
         """Open a job whose prompt begins with its tenant's name."""
         asked = request(prompt=f"{tenant} {number}", **changes)
-        return self.lifecycle.open(Tenant(name=tenant), asked, {}, Identity(retries=0))
+        return self.lifecycle.open(Tenant(name=tenant), asked, {}, Identity(retries=0)).job
 
     def at(self, seconds: float, act: Callable[[], object]) -> None:
         """Let something happen so many seconds from now."""

@@ -51,7 +51,7 @@ def test_three_tenants_and_a_late_call_share_upstreams_rate(paced: Running) -> N
 
     began = time.time()
     asked = [name for name, count in counts.items() for _ in range(count)]
-    with ThreadPoolExecutor(6) as callers:
+    with ThreadPoolExecutor(3) as callers:
         jobs = [job.id for job in callers.map(lambda name: ask(name, **later), asked)]
     until(lambda: len(calls()) >= 12)
     before = len(calls())

@@ -2,6 +2,7 @@
 
 import io
 import json
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -50,7 +51,7 @@ MAY = {
         *("read images", "read answers", "write answers", "list", "send"),
     },
     "Worker": {
-        *("receive", "hide", "tell"),
+        *("receive work", "hide", "tell"),
         *("get jobs", "put jobs", "update jobs", "get ledger", "put ledger", "update ledger"),
         *("read inputs", "read images", "write images", "write outbox", "list", "read secret"),
         *QUARANTINE,
@@ -61,15 +62,18 @@ MAY = {
         *("read images", "write outbox", "list", "send"),
     },
 }
-MAY["Generate"] = MAY["Variation"] = {
+MAY["Generate"] = {
     *("get tenants", "get jobs", "put jobs", "update jobs", "tell"),
     *("get ledger", "put ledger", "update ledger", "read secret", "list", "send"),
     *QUARANTINE,
-    *(f"{verb} {where}" for verb in ("read", "write") for where in ("inputs", "images", "answers")),
+    *(f"{verb} {where}" for verb in ("read", "write") for where in ("images", "answers")),
 }
-MAY["Edit"] = MAY["Generate"] | {
-    *("receive", "query jobs", "delete jobs", "read inbox", "write outbox")
+MAY["Variation"] = MAY["Generate"] | {"read inputs", "write inputs"}
+MAY["Edit"] = MAY["Variation"] | {
+    *("receive inbox", "query jobs", "delete jobs", "read inbox", "write outbox")
 }
+for allowed in MAY.values():
+    allowed.add("log")
 
 Probe = Callable[[str], dict[str, str]]
 
@@ -114,9 +118,21 @@ def calls(running: Running) -> dict[str, Any]:
     message = json.dumps({"tenant": "nobody", "job": "job_none"})
     work = {"QueueUrl": running.names["WorkQueue"]}
     found["send"] = "sqs", "send_message", {**work, "MessageBody": message}
-    found["receive"] = "sqs", "receive_message", {**work, "VisibilityTimeout": 0}
     hidden = {**work, "ReceiptHandle": "none", "VisibilityTimeout": 0}
     found["hide"] = "sqs", "change_message_visibility", hidden
+    for name, queue in ("work", "WorkQueue"), ("inbox", "InboxQueue"):
+        receive = {"QueueUrl": running.names[queue], "VisibilityTimeout": 0}
+        found[f"receive {name}"] = "sqs", "receive_message", receive
+    others = {"QueueUrl": running.aws("sqs").create_queue(QueueName="others")["QueueUrl"]}
+    found["receive others"] = "sqs", "receive_message", others
+    found["count others"] = (
+        "sqs",
+        "get_queue_attributes",
+        {**others, "AttributeNames": ["QueueArn"]},
+    )
+    for name, group in ("log", running.names["LogGroupName"]), ("log elsewhere", "others"):
+        stream = {"logGroupName": group, "logStreamName": uuid.uuid4().hex}
+        found[name] = "logs", "create_log_stream", stream
     secret = {"SecretId": running.names["UpstreamSecretArn"]}
     found["read secret"] = "secretsmanager", "get_secret_value", secret
     found["write secret"] = "secretsmanager", "put_secret_value", {**secret, "SecretString": "no"}

@@ -191,3 +191,11 @@ def test_an_id_is_one() -> None:
 def test_age_is_counted_from_the_opening() -> None:
     assert not job().older_than(60, NOW + 60)
     assert job().older_than(60, NOW + 61)
+
+
+def test_without_its_prompt_a_job_is_not_made_again() -> None:
+    failed = job().close("failed", NOW, error=Overloaded("Too old."))
+    assert failed.unbilled
+    wordless = failed.model_copy(update={"request": failed.request.wordless()})
+    assert not wordless.unbilled
+    assert wordless.request.wordless() == wordless.request

@@ -367,6 +367,7 @@ FULL = succeeded(
     }
 )
 BARE = succeeded()
+BARE = BARE.model_copy(update={"request": BARE.request.wordless()})
 DETAILS = {"moderation_stage": "input", "categories": ["violence"]}
 BLOCKED = errors.ModerationBlocked("No.", moderation_details=DETAILS)
 FAILED = job().close("failed", NOW, error=errors.InvalidRequest("no", param="n"))

@@ -23,6 +23,7 @@ def test_each_field_is_the_variable_of_its_name_in_capitals() -> None:
         "default_quality": "high",
         "moderation_policy": "prompt+output",
         "moderation_failure": "closed",
+        "keep_prompts": "False",
     }
     environ = {name.upper(): words.get(name, "7") for name in Settings.model_fields}
     read = Settings.from_env(environ).model_dump()

@@ -32,6 +32,8 @@ class Answers:
     """Keeps answers."""
 
     bucket: Bucket
+    keep_prompts: bool = True
+    """Whether upstream's own wordings of the prompt are kept, too."""
 
     def keep(self, job: Job, rendered: Rendered, *, hidden: bool) -> Answer:
         """Store each image, in quarantine if ``hidden``; then the answer.
@@ -45,7 +47,9 @@ class Answers:
         )
         answer = Answer(
             images=kept,
-            revised_prompts=tuple(datum.revised_prompt for datum in rendered.data),
+            revised_prompts=tuple(
+                datum.revised_prompt for datum in rendered.data if self.keep_prompts
+            ),
             **rendered.model_dump(exclude={"data"}),
         )
         self.bucket.put(

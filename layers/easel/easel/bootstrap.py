@@ -70,7 +70,12 @@ def build(
     catalogue = Catalogue.load()
     dynamodb = clients.dynamodb()
     ledger = Ledger(
-        dynamodb, settings.jobs_table, settings.retention_days, sleep, settings.ledger_table
+        dynamodb,
+        settings.jobs_table,
+        settings.retention_days,
+        sleep,
+        settings.ledger_table,
+        settings.keep_prompts,
     )
     bucket = Bucket(clients.s3(), settings.bucket)
     inbox = Inbox(dynamodb, settings.jobs_table, settings.retention_days)

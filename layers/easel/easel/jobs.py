@@ -181,8 +181,8 @@ class Job(BaseModel):
 
     @property
     def unbilled(self) -> bool:
-        """Whether the job has failed, and surely nothing was bought for it."""
-        return self.status == "failed" and not self.attempts
+        """Whether the job has failed, surely nothing was bought, and its prompt is still there."""
+        return self.status == "failed" and not self.attempts and self.request.said is not None
 
     @property
     def prefix(self) -> str:

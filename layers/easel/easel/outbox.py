@@ -81,7 +81,7 @@ class Outbox:
             "id": job.id,
             "status": job.status,
             "model": job.request.model,
-            "prompt": job.request.prompt,
+            "prompt": job.request.said,
             "cost_usd": cost_usd(job.charge),
             "images": keys,
             "error": job.error and EaselError.from_record(job.error).body()["error"],

@@ -72,8 +72,8 @@ class ImagesResponse(TypedDict):
     """Unix seconds."""
     model: str
     """The one that made the images, whatever name was asked for."""
-    prompt: str
-    """As it was sent upstream."""
+    prompt: NotRequired[str]
+    """As it was sent upstream; missing where prompts are not kept."""
     background: NotRequired[str]
     output_format: NotRequired[str]
     quality: NotRequired[str]
@@ -161,7 +161,7 @@ class Job(TypedDict):
     started_at: int | None
     finished_at: int | None
     model: str
-    prompt: str
+    prompt: str | None
     cost_usd: float
     error: ErrorDetail | None
     data: list[Image]

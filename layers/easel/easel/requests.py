@@ -45,6 +45,8 @@ class Request(BaseModel):
     operation: Operation
     model: str
     prompt: str
+    prompt_sha256: str | None = None
+    """The digest of a prompt that is not kept, which is then empty; None while it is kept."""
     parts: Parts | None = None
     """What the prompt was composed of, for later changes."""
     parameters: dict[str, Any]
@@ -61,6 +63,16 @@ class Request(BaseModel):
     def inputs(self) -> tuple[Image, ...]:
         """All that is sent along: images, mask and markup."""
         return (*self.images, *(one for one in (self.mask, self.markup) if one))
+
+    @property
+    def said(self) -> str | None:
+        """The prompt; None where only its digest is kept."""
+        return self.prompt if self.prompt_sha256 is None else None
+
+    def wordless(self) -> Request:
+        """Return the request with its prompt's digest in the prompt's place."""
+        digest = self.prompt_sha256 or hashlib.sha256(self.prompt.encode()).hexdigest()
+        return self.model_copy(update={"prompt": "", "parts": None, "prompt_sha256": digest})
 
     @property
     def count(self) -> int:

@@ -56,6 +56,8 @@ class Settings(BaseModel):
     """What becomes of a job while moderation does not answer: it goes on, or it does not."""
     inbox_wait_seconds: int = 900
     """How long what lies in the inbox waits for what it lacks."""
+    keep_prompts: bool = True
+    """Whether a job keeps its prompt once it is closed, or only the prompt's digest."""
     retention_days: int = 30
     """How long images and finished jobs are kept."""
     allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()

@@ -138,7 +138,7 @@ class Worker:
 
     @property
     def _answers(self) -> Answers:
-        return Answers(self.bucket)
+        return Answers(self.bucket, self.settings.keep_prompts)
 
     @property
     def _moderator(self) -> Moderator:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from easel.aws.items import plain, values
 from easel.aws.transactions import update
+from easel.errors import EaselError
 from easel.identity import Seen
 from easel.jobs import Job
 
@@ -176,6 +177,18 @@ def to_text(seen: Iterable[Seen]) -> str:
 
 def _of_text(text: str) -> tuple[Seen, ...]:
     return tuple(Seen(*one) for one in json.loads(text))
+
+
+def wordless(job: Job) -> Job:
+    """Return the closed job without its caller's and upstream's words."""
+    error = job.error and {**job.error, "message": EaselError.from_record(job.error).unquoted()}
+    return job.model_copy(
+        update={
+            "request": job.request.wordless(),
+            "answer": job.answer and job.answer.model_copy(update={"revised_prompts": ()}),
+            "error": error and {**error, "quotes": None},
+        }
+    )
 
 
 def to_item(job: Job) -> dict[str, Any]:

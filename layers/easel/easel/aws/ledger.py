@@ -41,7 +41,7 @@ from typing import Any
 
 from easel.aws.books import Books
 from easel.aws.items import plain, values
-from easel.aws.jobs import Jobs, Pointer, of_item, to_item, to_text, unmoved_since
+from easel.aws.jobs import Jobs, Pointer, of_item, to_item, to_text, unmoved_since, wordless
 from easel.aws.transactions import Write, absent, add, put, transact, update
 from easel.errors import BudgetExceeded
 from easel.identity import Seen
@@ -56,6 +56,8 @@ class Ledger(Jobs):
     """Reads and writes the book."""
 
     ledger_table: str
+    keep_prompts: bool = True
+    """Whether closed jobs keep their prompts, or only digests of them."""
 
     def open(self, job: Job, pointer: str, before: Pointer | None, seen: Iterable[Seen]) -> bool:
         """Claim the job and hold its ceiling, in one transaction.
@@ -219,6 +221,7 @@ class Ledger(Jobs):
             extra["open"] = "open"
         if not job.open:
             extra["expires_at"] = (job.finished_at or 0) + self.retention_days * _DAY_SECONDS
+            job = job if self.keep_prompts else wordless(job)
         return put(self.jobs_table, to_item(job) | values(extra), condition, **expressions)
 
     def _settlement(self, job: Job) -> list[Write]:

@@ -29,6 +29,11 @@ def tenancy(easel: Easel, tenant: Tenant) -> Tenancy:
 
     def earlier(job_id: str) -> Prompt:
         request = easel.lifecycle.find(tenant.name, job_id).request
+        if request.said is None:
+            raise InvalidRequest(
+                f"The prompt of {job_id} is not kept, only a digest of it; send all of yours.",
+                param="prompt",
+            )
         return Prompt(text=request.prompt, parts=request.parts)
 
     return Tenancy(tenant, locate, lambda image: _read(easel, image), earlier)

@@ -15,6 +15,8 @@ from tests.stack.running import Running, fetched, unique, until
 
 LONG = "please slow down and try again after 51.84 seconds"
 """A wait for which a worker gives its job back: it is queued again."""
+OTHER = "gpt-image-2.6-sunburst"
+"""A refusal holds up all calls to its model: here one that no other test asks for."""
 ASYNC = {"Prefer": "respond-async"}
 
 
@@ -35,7 +37,9 @@ def waiting(running: Running, caller: Caller) -> str:
     """Open a job that upstream sends away for a while; return its id once it is queued again."""
     prompt = unique("a fox that waits")
     running.standin.rule(containing=prompt, status=429, code="rate_limit_exceeded", message=LONG)
-    job = caller.client.images.generate(prompt=prompt, extra_headers=ASYNC).model_extra["id"]
+    job = caller.client.images.generate(
+        prompt=prompt, model=OTHER, extra_headers=ASYNC
+    ).model_extra["id"]
 
     def queued_again() -> bool:
         row = running.job(job, caller.tenant)

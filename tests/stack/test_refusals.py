@@ -5,13 +5,16 @@ import pytest
 
 from tests.stack.running import Running, unique
 
+OTHER = "gpt-image-2.6-flare"
+"""A refusal that may pass holds up all calls to its model: here one that no other test asks for."""
+
 
 def refused(running: Running, prompt: str, **rule) -> openai.APIStatusError:
     """Let upstream refuse the prompt; return what an SDK that asks once makes of it."""
     running.standin.rule(containing=prompt, **rule)
     client = running.openai(max_retries=0)
     with pytest.raises(openai.APIStatusError) as caught:
-        client.images.generate(prompt=prompt)
+        client.images.generate(prompt=prompt, model=OTHER)
     (job,) = running.jobs(prompt)
     assert running.job(job)["status"] == "failed"
     assert running.charges(job) == []
@@ -87,7 +90,7 @@ def test_a_rate_limit_is_ridden_out(running):
         type="rate_limit_error",
         headers={"retry-after-ms": "300"},
     )
-    made = running.openai(max_retries=0).images.generate(prompt=prompt)
+    made = running.openai(max_retries=0).images.generate(prompt=prompt, model=OTHER)
     assert made.data[0].url
     assert [c["status"] for c in running.standin.calls(containing=prompt)] == [429, 429, 200]
     assert running.paid(prompt) == 1

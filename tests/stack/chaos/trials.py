@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ASKED = {"size": "1024x640", "quality": "low", "output_format": "jpeg"}
 """The cheapest picture there is."""
+BUSY_MODEL = "gpt-image-2.6-flare"
+"""Whose calls upstream refuses for a while: that holds up all calls to the model."""
 CAT = png(64, 64)
 TRIES = 12
 """How often a caller asks again. Doors that die are many here, and machines small."""
@@ -60,6 +62,12 @@ class Trial:
         return (self.ended or time.time()) - max(hits, default=self.began)
 
     @property
+    def asked(self) -> dict[str, str]:
+        """The picture that is asked for."""
+        busy = self.case.rule.get("status") in (429, 503)
+        return {**ASKED, "model": BUSY_MODEL} if busy else ASKED
+
+    @property
     def patience(self) -> float:
         return SLOW_PATIENCE_SECONDS if self.case.slow else PATIENCE_SECONDS
 
@@ -87,7 +95,9 @@ def look_again(chaos: Chaos, trial: Trial) -> None:
 def call_async(chaos: Chaos, trial: Trial, **more: Any) -> str | None:
     """Open without waiting, asking again with the same key; look when the job is closed."""
     path = "edits" if more else "generations"
-    answer = _posted(chaos, trial, f"/images/{path}", {"prompt": trial.prompt, **ASKED, **more})
+    answer = _posted(
+        chaos, trial, f"/images/{path}", {"prompt": trial.prompt, **trial.asked, **more}
+    )
     if answer.status_code != 202:
         return _read(answer)
     trial.job = answer.json()["id"]
@@ -109,7 +119,7 @@ def call_sdk(chaos: Chaos, trial: Trial) -> str | None:
     with chaos.doors:
         client = chaos.client.with_options(api_key=trial.key, max_retries=TRIES)
         try:
-            made = client.images.generate(prompt=trial.prompt, **ASKED)  # type: ignore[call-overload] # plain dict
+            made = client.images.generate(prompt=trial.prompt, **trial.asked)  # type: ignore[call-overload] # plain dict
         except openai.APIStatusError as error:
             return str(error.code)
     trial.job = made.id
@@ -118,7 +128,12 @@ def call_sdk(chaos: Chaos, trial: Trial) -> str | None:
 
 def call_direct(chaos: Chaos, trial: Trial) -> str | None:
     """Invoke the function, again with the same key where it died."""
-    event = {"prompt": trial.prompt, **ASKED, "tenant": trial.tenant, "idempotency_key": "once"}
+    event = {
+        "prompt": trial.prompt,
+        **trial.asked,
+        "tenant": trial.tenant,
+        "idempotency_key": "once",
+    }
     for _ in range(TRIES):
         failed, answer = chaos.running.invoke("Generate", event)
         if not failed:
@@ -138,7 +153,7 @@ def call_inbox(chaos: Chaos, trial: Trial) -> str | None:
         Bucket=chaos.running.bucket,
         Key=f"inbox/{trial.tenant}/cat.png",
         Body=CAT,
-        Metadata={"prompt": trial.prompt, **ASKED},
+        Metadata={"prompt": trial.prompt, **trial.asked},
     )
     reply, ends = f"outbox/{trial.tenant}/cat.png", trial.began + trial.patience
     while not (keys := chaos.running.objects(f"{reply}.json")):

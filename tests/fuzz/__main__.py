@@ -20,7 +20,7 @@ MOST_MEGABYTES = 1769
 
 def main(inputs: int) -> int:
     """Draw so many inputs; return 1 where one was dearer than a function can afford."""
-    print(f"{'part':28}{'inputs':>8}{'worst CPU s':>13}{'seconds':>9}{'peak MB':>9}")
+    print(f"{'part':28}{'inputs':>8}{'worst CPU s':>13}{'seconds':>9}{'most MB':>9}")
     telemetry.logger.setLevel("CRITICAL")
     total, dear = 0, False
     parts = {name: inputs * share // 100 for name, (_, _, share) in PARTS.items()}

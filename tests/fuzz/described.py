@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from datetime import date
 from functools import partial
 from typing import Any, cast
@@ -96,10 +95,7 @@ def _draw(cases: st.SearchStrategy[Any], inputs: int, cost: Cost) -> None:
     )
     @given(cases)
     def each(case: Any) -> None:
-        began = time.process_time()
-        check(case)
-        cost.inputs += 1
-        cost.worst = max(cost.worst, time.process_time() - began)
+        cost.of(check, case)
 
     # A route without parameters cannot be called against its description.
     with contextlib.suppress(Unsatisfiable):

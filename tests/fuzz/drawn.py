@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import resource
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -11,17 +14,34 @@ from hypothesis import strategies as st
 
 from tests.fuzz.parts import PARTS
 
+_IN_A_MEGABYTE = 2**20 if sys.platform == "darwin" else 2**10
+"""What ``ru_maxrss`` counts in."""
+
 
 @dataclass
 class Cost:
-    """Inputs, the CPU seconds of the dearest, and the most memory the process has had (MB)."""
+    """Inputs, the CPU seconds of the dearest, and by how many MB one made the process grow.
+
+    The drawing itself keeps much in memory, so that the process' own peak would tell of that.
+    """
 
     inputs: int = 0
     worst: float = 0.0
+    megabytes: int = 0
 
-    @property
-    def megabytes(self) -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    def of(self, check: Callable[..., object], *drawn: object) -> None:
+        """Check what was drawn, and note what that cost."""
+        gc.disable()  # what there is to collect is the drawing's
+        began, peak = time.process_time(), _peak()
+        check(*drawn)
+        self.worst = max(self.worst, time.process_time() - began)
+        gc.enable()
+        self.inputs += 1
+        self.megabytes = max(self.megabytes, _peak() - peak)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _IN_A_MEGABYTE
 
 
 def draw(name: str, inputs: int, *, same: bool) -> Cost:
@@ -40,10 +60,7 @@ def draw(name: str, inputs: int, *, same: bool) -> Cost:
     )
     @given(st.tuples(*strategies))
     def each(drawn: tuple[object, ...]) -> None:
-        began = time.process_time()
-        check(*drawn)
-        cost.inputs += 1
-        cost.worst = max(cost.worst, time.process_time() - began)
+        cost.of(check, *drawn)
 
     each()
     return cost

@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from local.servers import bind, free_port, running
 from local.template import ROOT, gateway_responses, load
 
 TENANT, KEY = "demo", "easel-local"
+_PLENTY_BYTES = 8 << 30
 WELCOME = """\
 Easel, an OpenAI-compatible image API
 
@@ -71,11 +73,10 @@ def start(started: ExitStack, port: int, state: Path, parameters: Sequence[str])
     """Start everything but the front, which will be at ``port``; return what runs, as written."""
     began = time.monotonic()
     subprocess.run(["make", "--silent", "ready"], check=True)
-    logs, scratch = state / "log", state / "scratch"
-    for folder in (logs, scratch):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    started.callback(shutil.rmtree, scratch, ignore_errors=True)
+    logs = state / "log"
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(parents=True)
+    scratch = Path(started.enter_context(tempfile.TemporaryDirectory(dir=_roomy(state))))
     secret, standin = upstream(started, logs)
     at = free_port()
     _say(f"MiniStack on port {at}")
@@ -108,6 +109,7 @@ def start(started: ExitStack, port: int, state: Path, parameters: Sequence[str])
         "names": names,
         "pids": {"stack": os.getpid(), "ministack": aws_server.pid},
         "log": str(logs),
+        "scratch": str(scratch),
     }
 
 
@@ -155,6 +157,16 @@ def create_tenant(table: str) -> None:
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     tenants.put_item(Item={"id": f"tenant#{TENANT}", "name": TENANT, "created_at": now})
     tenants.put_item(Item={"id": f"key#{digest}", "tenant": TENANT, "created_at": now})
+
+
+def _roomy(state: Path) -> Path:
+    """Return where the emulator is to unpack functions, anew for each process: in memory, if it is
+    plenty, since there thousands of files come and go in no time."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        return state
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return memory if min(free, shutil.disk_usage(memory).free) > _PLENTY_BYTES else state
 
 
 def _say(what: str) -> None:

@@ -112,7 +112,9 @@ def test_a_hundred_opens_from_eight_processes(running):
             for more in ((str(number), str(CALLS)) for number in range(PROCESSES))
         ]
         told = Counter(
-            code for one in started for code in json.loads(one.communicate(timeout=240)[0])
+            code
+            for one in started
+            for code in json.loads(one.communicate(timeout=240)[0].splitlines()[-1])
         )
         settled(running, name)
     assert set(told) <= {"opened", "budget_exceeded", "server_error"}, "a busy ledger says so"

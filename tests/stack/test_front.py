@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -234,7 +235,7 @@ def test_a_second_stack_runs_beside_the_first_and_a_signal_stops_all_of_it(stack
         code = stop(process)
     assert code == 0
     assert not (tmp_path / "stack.json").exists()
-    assert not (tmp_path / "scratch").exists()
+    assert not Path(other["scratch"]).exists()
     wait_until_gone(other["pids"]["ministack"])
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(other["standin_url"])

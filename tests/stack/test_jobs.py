@@ -43,7 +43,7 @@ def waiting(running: Running, caller: Caller) -> str:
 
     def queued_again() -> bool:
         row = running.job(job, caller.tenant)
-        return bool(row["refusals"]) and row["status"] == "queued"
+        return "started_at" in row and row["status"] == "queued"
 
     until(queued_again)
     return str(job)

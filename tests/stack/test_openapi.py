@@ -41,8 +41,8 @@ def test_an_example_is_answered_as_it_is_described(running, document, name, head
     described = operation["responses"][str(status)]
     schema = described["content"]["application/json"]["schema"]
     Draft202012Validator(schema | {"components": document["components"]}).validate(answer.json())
-    # Of a model that ends, and of a tenant that has rates.
-    sometimes = re.compile("deprecation|sunset|x-ratelimit-.*")
+    # Of a model that ends, of the cache, and of a tenant that has rates.
+    sometimes = re.compile("deprecation|sunset|age|x-ratelimit-.*")
     expected = {name for name in described["headers"] if not sometimes.fullmatch(name)}
     assert expected - answer.headers.keys() == set()
 

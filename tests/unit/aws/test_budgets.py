@@ -157,7 +157,7 @@ def test_a_job_is_reopened_within_the_budget_too(ledger: Ledger, tenant: str) ->
     assert committed(ledger, tenant) == BUDGET
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.lists(st.tuples(st.integers(1, 40_000), st.integers(0, 40_000)), max_size=8))
 def test_committed_is_never_above_the_budget(ledger: Ledger, calls: list[tuple[int, int]]) -> None:
     """Unless a charge is above its hold: what was bought is owed."""

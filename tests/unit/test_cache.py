@@ -160,3 +160,8 @@ def test_images_are_counted_against_what_was_asked() -> None:
     both = succeeded(image("a"), image("b"), request=two)
     assert newest([both]) is both
     assert newest([succeeded(image("a"), request=two)]) is None
+
+
+def test_of_those_done_in_one_second_the_last_opened_is_the_newest() -> None:
+    first, last = done(2, opened=50), done(2, opened=40)
+    assert newest([first, last]) is newest([last, first]) is last

@@ -57,9 +57,12 @@ def answering(jobs: Sequence[Job], now: float, ttl: int) -> Job | None:
 
 
 def newest(jobs: Iterable[Job]) -> Job | None:
-    """Return the job that was done last, of those that may answer others' calls."""
+    """Return the job that was done last, of those that may answer others' calls.
+
+    Of those that were done in one second it is the one that was opened last.
+    """
     done = (job for job in jobs if not job.no_store and _whole(job))
-    return max(done, key=lambda job: job.finished_at or 0, default=None)
+    return max(done, key=lambda job: (job.finished_at or 0, job.id), default=None)
 
 
 def _whole(job: Job) -> bool:

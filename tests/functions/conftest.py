@@ -145,5 +145,21 @@ def deployed(monkeypatch: pytest.MonkeyPatch, standin: Standin) -> Iterator[Depl
 
 
 @pytest.fixture
+def hurried(deployed: Deployed) -> Deployed:
+    """A deployment whose doors do not wait."""
+    deployed.tenant()
+    deployed.set(WAIT_SECONDS="0")
+    return deployed
+
+
+@pytest.fixture
+def inline(deployed: Deployed) -> Deployed:
+    """A deployment whose doors run their jobs themselves."""
+    deployed.tenant()
+    deployed.set(WORK_QUEUE_URL="")
+    return deployed
+
+
+@pytest.fixture
 def context() -> Context:
     return Context()

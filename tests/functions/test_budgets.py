@@ -6,20 +6,11 @@ import json
 import time
 from typing import Any
 
-import pytest
-
 from easel import bootstrap
 from easel.identity import Identity
 from easel.tenants import Tenant
 from tests.functions.conftest import Context, Deployed
 from tests.functions.test_worker import balanced, opened
-
-
-@pytest.fixture
-def poor(deployed: Deployed) -> Deployed:
-    deployed.tenant()
-    deployed.set(WORK_QUEUE_URL="")
-    return deployed
 
 
 def call(deployed: Deployed, budget: int | None, **headers: str) -> dict[str, Any]:
@@ -32,21 +23,21 @@ def call(deployed: Deployed, budget: int | None, **headers: str) -> dict[str, An
     return answer
 
 
-def test_a_call_beyond_the_budget_is_refused_and_leaves_nothing(poor: Deployed) -> None:
-    refused = call(poor, 1)
+def test_a_call_beyond_the_budget_is_refused_and_leaves_nothing(inline: Deployed) -> None:
+    refused = call(inline, 1)
     error = json.loads(refused["body"])["error"]
     assert (refused["statusCode"], error["code"]) == (429, "budget_exceeded")
     assert refused["headers"]["x-should-retry"] == "false"
     assert "0 spent, 0 held" in error["message"]
-    assert poor.rows("JOBS_TABLE") == poor.rows("LEDGER_TABLE") == {}
-    assert poor.standin.calls() == []
+    assert inline.rows("JOBS_TABLE") == inline.rows("LEDGER_TABLE") == {}
+    assert inline.standin.calls() == []
 
 
-def test_a_repeat_of_what_is_paid_is_answered_with_the_budget_gone(poor: Deployed) -> None:
-    first = call(poor, None, idempotency_key="k")
-    again = call(poor, 1, idempotency_key="k")
+def test_a_repeat_of_what_is_paid_is_answered_with_the_budget_gone(inline: Deployed) -> None:
+    first = call(inline, None, idempotency_key="k")
+    again = call(inline, 1, idempotency_key="k")
     assert json.loads(again["body"])["id"] == json.loads(first["body"])["id"]
-    assert call(poor, 1)["statusCode"] == 429
+    assert call(inline, 1)["statusCode"] == 429
 
 
 def test_a_further_attempt_beyond_the_budget_is_not_made(deployed: Deployed) -> None:

@@ -1,4 +1,4 @@
-"""The cache: what it answers, what it leaves alone, and what it costs."""
+"""The cache: what it answers, what it leaves inline, and what it costs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,6 @@ from tests.unit.examples import DEMO
 MAX_AGE = {"cache-control": "max-age=3600"}
 CACHED = Identity(retries=0, cache=CacheControl(max_age=3600))
 Answer = tuple[dict[str, Any], dict[str, str]]
-
-
-@pytest.fixture
-def alone(deployed: Deployed) -> Deployed:
-    """Without a work queue: a call runs its own job."""
-    deployed.tenant()
-    deployed.set(WORK_QUEUE_URL="")
-    return deployed
 
 
 @pytest.fixture
@@ -84,28 +76,28 @@ def aged(deployed: Deployed, job: str, seconds: int) -> None:
 # ---- What is answered ----
 
 
-def test_it_is_off(alone: Deployed) -> None:
-    first, _ = made_by(alone)
-    second, headers = made_by(alone)
+def test_it_is_off(inline: Deployed) -> None:
+    first, _ = made_by(inline)
+    second, headers = made_by(inline)
     assert first["id"] != second["id"]
     assert (first["cached"], second["cached"], "age" in headers) == (False, False, False)
-    assert hits(alone) == 0
+    assert hits(inline) == 0
 
 
-def test_a_hit_is_the_same_picture_for_nothing(alone: Deployed) -> None:
-    first, fresh = made_by(alone, MAX_AGE)
-    before = alone.rows("LEDGER_TABLE")
-    aged(alone, first["id"], 2_000)
-    second, headers = made_by(alone, MAX_AGE)
+def test_a_hit_is_the_same_picture_for_nothing(inline: Deployed) -> None:
+    first, fresh = made_by(inline, MAX_AGE)
+    before = inline.rows("LEDGER_TABLE")
+    aged(inline, first["id"], 2_000)
+    second, headers = made_by(inline, MAX_AGE)
     assert (first["cached"], second["cached"]) == (False, True)
     assert (second["id"], second["cost_usd"]) == (first["id"], 0)
     assert first["cost_usd"] > 0
     assert "age" not in fresh
     assert 2_000 <= int(headers["age"]) < 2_100
     assert headers["cache-control"] == "no-store"
-    assert len(alone.standin.calls()) == 1
-    assert hits(alone) == 1
-    after = alone.rows("LEDGER_TABLE")
+    assert len(inline.standin.calls()) == 1
+    assert hits(inline) == 1
+    after = inline.rows("LEDGER_TABLE")
     assert [row for row in after.values() if "hits" not in row] == [
         row for sk, row in before.items() if not sk.startswith("count#")
     ]
@@ -126,42 +118,42 @@ def test_a_hit_is_the_same_picture_for_nothing(alone: Deployed) -> None:
     ],
 )
 def test_who_says_how_old_it_may_be(
-    alone: Deployed, deployment: str, tenant: int | None, header: str | None, hit: bool
+    inline: Deployed, deployment: str, tenant: int | None, header: str | None, hit: bool
 ) -> None:
-    alone.set(CACHE_TTL_SECONDS=deployment)
-    first, _ = made_by(alone)
-    aged(alone, first["id"], 1_000)
+    inline.set(CACHE_TTL_SECONDS=deployment)
+    first, _ = made_by(inline)
+    aged(inline, first["id"], 1_000)
     headers = {"cache-control": header} if header else {}
     settings = {} if tenant is None else {"cache_ttl": tenant}
-    second, _ = made_by(alone, headers, tenant=settings)
+    second, _ = made_by(inline, headers, tenant=settings)
     assert (second["id"] == first["id"], second["cached"]) == (hit, hit)
-    assert hits(alone) == hit
+    assert hits(inline) == hit
 
 
-def test_an_answer_does_not_outlive_its_images(alone: Deployed) -> None:
-    alone.set(RETENTION_DAYS="1")
-    first, _ = made_by(alone)
+def test_an_answer_does_not_outlive_its_images(inline: Deployed) -> None:
+    inline.set(RETENTION_DAYS="1")
+    first, _ = made_by(inline)
     week = {"cache-control": "max-age=604800"}
-    aged(alone, first["id"], 86_400 - 60)
-    assert made_by(alone, week)[0]["cached"]
-    aged(alone, first["id"], 86_400 + 60)
-    assert not made_by(alone, week)[0]["cached"]
+    aged(inline, first["id"], 86_400 - 60)
+    assert made_by(inline, week)[0]["cached"]
+    aged(inline, first["id"], 86_400 + 60)
+    assert not made_by(inline, week)[0]["cached"]
 
 
-def test_what_is_not_to_be_stored_answers_nobody(alone: Deployed) -> None:
-    first, _ = made_by(alone, {"cache-control": "no-store"})
-    second, _ = made_by(alone, MAX_AGE)
-    third, _ = made_by(alone, MAX_AGE)
+def test_what_is_not_to_be_stored_answers_nobody(inline: Deployed) -> None:
+    first, _ = made_by(inline, {"cache-control": "no-store"})
+    second, _ = made_by(inline, MAX_AGE)
+    third, _ = made_by(inline, MAX_AGE)
     assert first["id"] != second["id"] == third["id"]
 
 
-def test_a_key_stands_outside_both_ways(alone: Deployed) -> None:
+def test_a_key_stands_outside_both_ways(inline: Deployed) -> None:
     keyed = {"idempotency-key": "k"}
-    first, _ = made_by(alone, {**MAX_AGE, **keyed})
-    second, _ = made_by(alone, MAX_AGE)
-    third, _ = made_by(alone, {**MAX_AGE, "idempotency-key": "l"})
+    first, _ = made_by(inline, {**MAX_AGE, **keyed})
+    second, _ = made_by(inline, MAX_AGE)
+    third, _ = made_by(inline, {**MAX_AGE, "idempotency-key": "l"})
     assert len({first["id"], second["id"], third["id"]}) == 3
-    again, _ = made_by(alone, {**MAX_AGE, **keyed})
+    again, _ = made_by(inline, {**MAX_AGE, **keyed})
     assert (again["id"], again["cached"], again["cost_usd"]) == (
         first["id"],
         False,
@@ -169,83 +161,83 @@ def test_a_key_stands_outside_both_ways(alone: Deployed) -> None:
     )
 
 
-def test_a_direct_invocation_has_a_key_and_no_cache(alone: Deployed) -> None:
-    alone.set(CACHE_TTL_SECONDS="3600")
-    handler = alone.handler("generate")
-    event = alone.event("generate", "direct")
+def test_a_direct_invocation_has_a_key_and_no_cache(inline: Deployed) -> None:
+    inline.set(CACHE_TTL_SECONDS="3600")
+    handler = inline.handler("generate")
+    event = inline.event("generate", "direct")
     ids = {handler(dict(event), Context())["id"] for _ in range(2)}
     assert len(ids) == 2
 
 
-def test_another_tenant_never_hits(alone: Deployed) -> None:
-    first, _ = made_by(alone, MAX_AGE)
-    other, _ = made_by(alone, MAX_AGE, tenant={"name": "other"})
+def test_another_tenant_never_hits(inline: Deployed) -> None:
+    first, _ = made_by(inline, MAX_AGE)
+    other, _ = made_by(inline, MAX_AGE, tenant={"name": "other"})
     assert other["id"] != first["id"]
     assert not other["cached"]
 
 
 @pytest.mark.parametrize("changed", [{"prompt": "a dog"}, {"quality": "high"}, {"n": 2}])
-def test_another_request_never_hits(alone: Deployed, changed: dict[str, Any]) -> None:
-    made_by(alone, MAX_AGE)
-    assert not made_by(alone, MAX_AGE, **changed)[0]["cached"]
+def test_another_request_never_hits(inline: Deployed, changed: dict[str, Any]) -> None:
+    made_by(inline, MAX_AGE)
+    assert not made_by(inline, MAX_AGE, **changed)[0]["cached"]
 
 
-def test_a_failed_job_answers_nobody(alone: Deployed) -> None:
-    alone.standin.rule(containing="a cat", drop="during")
-    assert call(alone, MAX_AGE)["statusCode"] == 502
-    alone.standin.reset()
-    assert not made_by(alone, MAX_AGE)[0]["cached"]
+def test_a_failed_job_answers_nobody(inline: Deployed) -> None:
+    inline.standin.rule(containing="a cat", drop="during")
+    assert call(inline, MAX_AGE)["statusCode"] == 502
+    inline.standin.reset()
+    assert not made_by(inline, MAX_AGE)[0]["cached"]
 
 
-def test_a_hit_needs_no_budget_and_no_rate_but_a_model_that_is_allowed(alone: Deployed) -> None:
-    first, _ = made_by(alone, MAX_AGE)
+def test_a_hit_needs_no_budget_and_no_rate_but_a_model_that_is_allowed(inline: Deployed) -> None:
+    first, _ = made_by(inline, MAX_AGE)
     poor = {"month_budget": 0, "images_per_minute": 1}
     for _ in range(3):
-        assert made_by(alone, MAX_AGE, tenant=poor)[0]["id"] == first["id"]
-    assert call(alone, tenant=poor)["statusCode"] == 429
-    refused = call(alone, MAX_AGE, tenant={"models": ["gpt-image-2"]})
+        assert made_by(inline, MAX_AGE, tenant=poor)[0]["id"] == first["id"]
+    assert call(inline, tenant=poor)["statusCode"] == 429
+    refused = call(inline, MAX_AGE, tenant={"models": ["gpt-image-2"]})
     assert refused["statusCode"] == 403
 
 
-def test_a_lost_answer_of_a_hit_is_a_hit_again(alone: Deployed) -> None:
+def test_a_lost_answer_of_a_hit_is_a_hit_again(inline: Deployed) -> None:
     """Its retry, beyond the window of rule 2, buys nothing."""
-    first, _ = made_by(alone, MAX_AGE)
-    aged(alone, first["id"], 2_000)
-    again, _ = made_by(alone, {**MAX_AGE, "x-stainless-retry-count": "1"})
+    first, _ = made_by(inline, MAX_AGE)
+    aged(inline, first["id"], 2_000)
+    again, _ = made_by(inline, {**MAX_AGE, "x-stainless-retry-count": "1"})
     assert (again["id"], again["cached"]) == (first["id"], True)
-    assert len(alone.standin.calls()) == 1
+    assert len(inline.standin.calls()) == 1
 
 
-def test_pictures_that_are_gone_are_made_anew(alone: Deployed) -> None:
-    first, _ = made_by(alone, MAX_AGE)
-    job = json.loads(alone.rows("JOBS_TABLE")[f"job#{first['id']}"]["answer"])
+def test_pictures_that_are_gone_are_made_anew(inline: Deployed) -> None:
+    first, _ = made_by(inline, MAX_AGE)
+    job = json.loads(inline.rows("JOBS_TABLE")[f"job#{first['id']}"]["answer"])
     boto3.client("s3").delete_object(Bucket="easel", Key=job["images"][0]["key"])
-    second, _ = made_by(alone, MAX_AGE)
+    second, _ = made_by(inline, MAX_AGE)
     assert (second["id"] == first["id"], second["cached"]) == (False, False)
-    assert made_by(alone, MAX_AGE)[0]["id"] == second["id"]
-    assert hits(alone) == 1
+    assert made_by(inline, MAX_AGE)[0]["id"] == second["id"]
+    assert hits(inline) == 1
 
 
 # ---- How it is answered ----
 
 
-def test_a_stream_says_so_too(alone: Deployed) -> None:
-    first, _ = made_by(alone, MAX_AGE)
-    streamed = call(alone, MAX_AGE, stream=True)
+def test_a_stream_says_so_too(inline: Deployed) -> None:
+    first, _ = made_by(inline, MAX_AGE)
+    streamed = call(inline, MAX_AGE, stream=True)
     assert streamed["headers"]["content-type"] == "text/event-stream"
     assert "age" in streamed["headers"]
     event = json.loads(streamed["body"].partition("data: ")[2])
     assert (event["id"], event["cached"], event["cost_usd"]) == (first["id"], True, 0)
 
 
-def test_who_pays_and_who_does_not_are_told_apart_in_the_bucket_too(alone: Deployed) -> None:
-    alone.standin.rule(containing="a cat", image_bytes=4_600_000)
+def test_who_pays_and_who_does_not_are_told_apart_in_the_bucket_too(inline: Deployed) -> None:
+    inline.standin.rule(containing="a cat", image_bytes=4_600_000)
     places = []
     for _ in range(2):
-        answer = call(alone, MAX_AGE, response_format="b64_json")
+        answer = call(inline, MAX_AGE, response_format="b64_json")
         assert answer["statusCode"] == 303
         places.append(answer["headers"]["location"].partition("?")[0])
-    payer, other = (json.loads(alone.object(one.partition(".com/")[2])) for one in places)
+    payer, other = (json.loads(inline.object(one.partition(".com/")[2])) for one in places)
     assert payer["id"] == other["id"]
     assert (payer["cached"], other["cached"]) == (False, True)
     assert (payer["cost_usd"] > 0, other["cost_usd"]) == (True, 0)
@@ -272,8 +264,8 @@ def test_a_job_at_work_is_joined_through_all_its_hops(deployed: Deployed) -> Non
     assert (len(deployed.standin.calls()), hits(deployed)) == (1, 1)
 
 
-def test_who_takes_the_jobs_id_is_told_where_it_costs_nothing(alone: Deployed) -> None:
-    deployed = alone
+def test_who_takes_the_jobs_id_is_told_where_it_costs_nothing(inline: Deployed) -> None:
+    deployed = inline
     deployed.set(WORK_QUEUE_URL=deployed.environ["WORK_QUEUE_URL"])
     call(deployed, {"prefer": "respond-async"})
     work(deployed, Context())

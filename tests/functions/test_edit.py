@@ -41,14 +41,6 @@ def post(
     return deployed.handler(function)(event, context)
 
 
-@pytest.fixture
-def inline(deployed: Deployed) -> Deployed:
-    """A deployment whose doors run their jobs themselves."""
-    deployed.tenant()
-    deployed.set(WORK_QUEUE_URL="")
-    return deployed
-
-
 def test_the_events_of_all_doors_make_pictures(inline: Deployed, context: Context) -> None:
     for function in ("edit", "variation"):
         https = inline.handler(function)(inline.event(function, "https"), context)

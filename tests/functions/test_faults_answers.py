@@ -19,14 +19,6 @@ from tests.functions.test_edit import picture, post
 from tests.functions.test_https import call, follow, work
 
 
-@pytest.fixture
-def inline(deployed: Deployed) -> Deployed:
-    """A deployment whose doors run their jobs themselves."""
-    deployed.tenant()
-    deployed.set(WORK_QUEUE_URL="")
-    return deployed
-
-
 def events(body: str | bytes) -> list[tuple[str | None, dict[str, Any]]]:
     """Return an event stream's events as OpenAI's SDK reads them."""
     data = body if isinstance(body, bytes) else body.encode()

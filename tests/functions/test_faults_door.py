@@ -17,22 +17,6 @@ from tests.functions.test_https import call, follow, work
 from tests.functions.test_worker import overdue
 
 
-@pytest.fixture
-def hurried(deployed: Deployed) -> Deployed:
-    """A deployment whose doors do not wait."""
-    deployed.tenant()
-    deployed.set(WAIT_SECONDS="0")
-    return deployed
-
-
-@pytest.fixture
-def inline(deployed: Deployed) -> Deployed:
-    """A deployment whose doors run their jobs themselves."""
-    deployed.tenant()
-    deployed.set(WORK_QUEUE_URL="")
-    return deployed
-
-
 def refused(deployed: Deployed, answer: dict[str, Any]) -> dict[str, Any]:
     """Return the error of a call that must have held, kept, sent and bought nothing."""
     assert answer["statusCode"] == 400, answer

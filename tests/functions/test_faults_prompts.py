@@ -13,23 +13,6 @@ from tests.functions.test_edit import picture, post
 from tests.functions.test_faults_door import made, refused, untouched
 from tests.functions.test_https import call
 
-
-@pytest.fixture
-def hurried(deployed: Deployed) -> Deployed:
-    """A deployment whose doors do not wait."""
-    deployed.tenant()
-    deployed.set(WAIT_SECONDS="0")
-    return deployed
-
-
-@pytest.fixture
-def inline(deployed: Deployed) -> Deployed:
-    """A deployment whose doors run their jobs themselves."""
-    deployed.tenant()
-    deployed.set(WORK_QUEUE_URL="")
-    return deployed
-
-
 PARTS = {"subject": "a (red) fox", "lighting": "dawn", "details": ["snow", "birches"]}
 TEXT = "a (red) fox. Lighting: dawn. Details: snow; birches."
 Send = Callable[[Deployed, Context, dict[str, Any]], dict[str, Any]]

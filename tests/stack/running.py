@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from PIL import Image
 from easel.aws.tenants import Tenants
 from easel.tenants import Tenant, new_key
 from local.standin import Control
+from local.template import ROOT
 
 PATIENCE = 150
 """Seconds after which a condition that has not come true never will."""
@@ -87,6 +90,19 @@ class Running:
             FunctionName=self.names[f"{function}Function"], Payload=json.dumps(event).encode()
         )
         return answer.get("FunctionError"), json.loads(answer["Payload"].read())
+
+    def easel(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the operator's command on the stack, with nobody at the terminal."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *words],
+            cwd=ROOT,
+            env={**os.environ, **self.stack["aws"]},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=120,
+        )
 
     def new_tenant(self, **settings: Any) -> tuple[str, str]:
         """Make a tenant; return its name and its key."""

@@ -1,9 +1,6 @@
 """The inbox: a picture is put, its answer appears in the outbox under the same name."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from email.header import Header
@@ -13,7 +10,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from local.template import ROOT
 from tests.stack.running import Running, decoded, png, unique, until
 
 CAT = png(640, 480)
@@ -205,26 +201,14 @@ def test_the_operators_command_puts_and_brings_back(running, tmp_path):
     picture.write_bytes(CAT)
     prompt = unique("ein Hut, 雪")
     words = [str(picture), "n=2", "--prompt", prompt, "--size", "512x512", "--out", str(tmp_path)]
-    done = easel(running, *words)
+    done = running.easel("inbox", "put", *words, check=False)
     assert done.returncode == 0, done.stderr
     paths = done.stdout.splitlines()
     assert [decoded(Path(path).read_bytes()).size for path in paths] == [(512, 512)] * 2
     assert "cost_usd 0.0" in done.stderr
     assert running.paid(prompt) == 1
     picture.write_bytes(b"no picture")
-    failed = easel(running, *words)
+    failed = running.easel("inbox", "put", *words, check=False)
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "easel: a cat.png: " in failed.stderr
     assert "invalid_image_file" in failed.stderr
-
-
-def easel(running: Running, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "cli", "inbox", "put", *words],
-        cwd=ROOT,
-        env={**os.environ, **running.stack["aws"]},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )

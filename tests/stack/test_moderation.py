@@ -62,14 +62,21 @@ def test_a_blocked_input_image_buys_nothing(running):
     assert balanced(running, name) == 0
 
 
+def answered(running, name, prompt, picture):
+    """Put a picture into the inbox; return its answer, which is all that comes to the outbox."""
+    place, answer = f"inbox/{name}/fox.png", f"outbox/{name}/fox.png.json"
+    running.aws("s3").put_object(
+        Bucket=running.bucket, Key=place, Body=picture, Metadata={"prompt": prompt}
+    )
+    until(lambda: running.objects(answer))
+    assert running.objects(f"outbox/{name}/") == [answer]
+    return json.loads(running.object(answer))
+
+
 def test_a_blocked_question_of_the_inbox_is_answered(running):
     name, _ = running.new_tenant()
-    place = {"Bucket": running.bucket, "Key": f"inbox/{name}/fox.png"}
     prompt = unique("a forbidden-sexual hat")
-    running.aws("s3").put_object(**place, Body=png(64, 64), Metadata={"prompt": prompt})
-    until(lambda: running.objects(f"outbox/{name}/fox.png.json"))
-    assert running.objects(f"outbox/{name}/") == [f"outbox/{name}/fox.png.json"]
-    document = json.loads(running.object(f"outbox/{name}/fox.png.json"))
+    document = answered(running, name, prompt, png(64, 64))
     assert document["error"]["code"] == "moderation_blocked"
     assert (document["cost_usd"], running.standin.calls(containing=prompt)) == (0, [])
 
@@ -151,12 +158,7 @@ def test_a_blocked_output_is_charged_and_nowhere_to_be_read(running):
 
 def test_a_blocked_answer_of_the_inbox_has_no_picture(running):
     name, _ = running.new_tenant(**JUDGED)
-    place = {"Bucket": running.bucket, "Key": f"inbox/{name}/fox.png"}
-    prompt = unique("a magenta hat")
-    running.aws("s3").put_object(**place, Body=png(640, 480), Metadata={"prompt": prompt})
-    until(lambda: running.objects(f"outbox/{name}/fox.png.json"))
-    assert running.objects(f"outbox/{name}/") == [f"outbox/{name}/fox.png.json"]
-    document = json.loads(running.object(f"outbox/{name}/fox.png.json"))
+    document = answered(running, name, unique("a magenta hat"), png(640, 480))
     assert (document["images"], document["error"]["code"]) == ([], "moderation_blocked")
     assert document["cost_usd"] > 0
     assert balanced(running, name) > 0

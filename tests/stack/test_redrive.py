@@ -1,9 +1,6 @@
 """What was given up is tried again by the operator's command, on the running stack."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from typing import Any
@@ -17,7 +14,6 @@ from easel.aws.ledger import Ledger
 from easel.aws.tenants import Tenants
 from easel.jobs import Job
 from easel.tenants import Tenant
-from local.template import ROOT
 from tests.stack.running import Running, decoded, fetched, png, unique, until
 from tests.unit.examples import request
 
@@ -57,21 +53,8 @@ def give_up(running: Running, queue: str, body: dict[str, Any]) -> None:
     running.aws("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(body))
 
 
-def easel(running: Running, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *words],
-        cwd=ROOT,
-        env={**os.environ, **running.stack["aws"]},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
 def stuck(running: Running) -> list[dict[str, Any]]:
-    said = easel(running, "jobs", "stuck", "--json")
+    said = running.easel("jobs", "stuck", "--json", check=False)
     assert said.returncode == 0, said.stderr
     letters: list[dict[str, Any]] = json.loads(said.stdout)["dead_letters"]
     return letters
@@ -94,15 +77,15 @@ def test_a_job_that_was_too_old_gets_its_picture(running):
     for _ in range(2):  # looking takes nothing
         (letter,) = (one for one in stuck(running) if one["job"] == caller.job.id)
         assert (letter["state"], letter["redrive"]) == ("failed upstream_overloaded", "reopen")
-    refused = easel(running, "redrive")
+    refused = running.easel("redrive", check=False)
     assert (refused.returncode, running.paid(caller.prompt)) == (1, 0)
     assert "say --yes" in refused.stderr
 
-    done = easel(running, "redrive", "--yes")
+    done = running.easel("redrive", "--yes", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{caller.job.id}: failed upstream_overloaded; reopened" in done.stdout
     caller.check()
-    again = easel(running, "redrive", "--yes")
+    again = running.easel("redrive", "--yes", check=False)
     assert (again.returncode, again.stdout[:16]) == (0, "Dead letters: 0.")
 
 
@@ -110,12 +93,15 @@ def test_an_open_job_gets_its_message(running):
     caller = Caller(running, age=0)
     for _ in range(2):
         give_up(running, "Work", {"tenant": caller.tenant, "job": caller.job.id})
-    done = easel(running, "redrive", "--yes")
+    done = running.easel("redrive", "--yes", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(f"{caller.job.id}: open; sent again") == 2
     caller.check()
     give_up(running, "Work", {"tenant": caller.tenant, "job": caller.job.id})
-    assert f"{caller.job.id}: succeeded; dropped" in easel(running, "redrive", "--yes").stdout
+    assert (
+        f"{caller.job.id}: succeeded; dropped"
+        in running.easel("redrive", "--yes", check=False).stdout
+    )
 
 
 def test_a_question_is_answered_once_its_trouble_is_over(running):
@@ -134,7 +120,7 @@ def test_a_question_is_answered_once_its_trouble_is_over(running):
     told = {"key": quote_plus(key), "eTag": put["ETag"].strip('"'), "versionId": put["VersionId"]}
     give_up(running, "Inbox", {"Records": [{"s3": {"object": told}}]})
     assert [one["objects"] for one in stuck(running)] == [[key]]
-    done = easel(running, "redrive", "--yes")
+    done = running.easel("redrive", "--yes", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{key}: not handled; sent again" in done.stdout
     until(lambda: running.objects(f"{place}.png"))

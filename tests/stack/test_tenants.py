@@ -1,29 +1,12 @@
 """What a tenant may, on the running stack: keys that end, a suspension, models of its own."""
 
 import json
-import os
-import subprocess
-import sys
 
 import openai
 import pytest
 
 from easel.tenants import digest
-from local.template import ROOT
 from tests.stack.running import png, unique, until
-
-
-def easel(running, *words):
-    """Run the operator's command on the stack; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", *words],
-        cwd=ROOT,
-        env={**os.environ, **running.stack["aws"], "PYTHONPATH": "layers/easel"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
 
 
 def status(running, key):
@@ -33,31 +16,31 @@ def status(running, key):
 
 def test_an_operator_makes_a_tenant_and_takes_a_key_back(running):
     name = unique("shop").replace(" ", "-")
-    first = easel(running, "tenants", "create", name, "--models", "dall-e-3").strip()
-    second = easel(running, "keys", "issue", name).strip()
+    first = running.easel("tenants", "create", name, "--models", "dall-e-3").stdout.strip()
+    second = running.easel("keys", "issue", name).stdout.strip()
     assert [status(running, key) for key in (first, second)] == [200, 200]
     client = running.openai(api_key=first)
     made = client.images.generate(prompt=unique("a fox"), quality="low")
     assert made.model_extra["model"] == "gpt-image-2.5-flare"
-    shown = json.loads(easel(running, "tenants", "show", name, "--json"))
+    shown = json.loads(running.easel("tenants", "show", name, "--json").stdout)
     assert (shown["month_budget_usd"], shown["models"]) == (25, ["dall-e-3"])
-    listed = json.loads(easel(running, "keys", "list", name, "--json"))["keys"]
+    listed = json.loads(running.easel("keys", "list", name, "--json").stdout)["keys"]
     assert {one["id"] for one in listed} == {digest(key)[:12] for key in (first, second)}
 
-    easel(running, "keys", "revoke", name, digest(first)[:12], "--yes")
+    running.easel("keys", "revoke", name, digest(first)[:12], "--yes")
     until(lambda: status(running, first) == 401, pause=0.5)
     with pytest.raises(openai.AuthenticationError) as refused:
         client.images.generate(prompt=unique("a fox"))
     assert refused.value.code == "invalid_api_key"
     assert status(running, second) == 200
-    assert name in easel(running, "tenants", "list")
+    assert name in running.easel("tenants", "list").stdout
 
 
 def test_a_suspended_tenant_is_refused_at_every_door(running):
     name, key = running.new_tenant()
     prompt = unique("a fox")
     assert status(running, key) == 200
-    easel(running, "tenants", "suspend", name, "--yes")
+    running.easel("tenants", "suspend", name, "--yes")
     place = {"Bucket": running.bucket, "Key": f"inbox/{name}/fox.png"}
     running.aws("s3").put_object(**place, Body=png(64, 64), Metadata={"prompt": prompt})
     failed, told = running.invoke("Generate", {"tenant": name, "prompt": prompt})
@@ -70,7 +53,7 @@ def test_a_suspended_tenant_is_refused_at_every_door(running):
     assert running.rows("JobsTable", "job#", name) == running.rows("LedgerTable", "", name) == []
     assert running.standin.calls(containing=prompt) == []
 
-    easel(running, "tenants", "resume", name)
+    running.easel("tenants", "resume", name)
     until(lambda: status(running, key) == 200, pause=0.5)
 
 

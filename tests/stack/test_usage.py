@@ -1,29 +1,12 @@
 """What was spent, asked by a tenant and by the operator, beside the rows it is made of."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import defaultdict
 
 import openai
 import pytest
 
-from local.template import ROOT
 from tests.stack.running import png, unique
-
-
-def easel(running, *words):
-    """Run the operator's command on the stack; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", *words],
-        cwd=ROOT,
-        env={**os.environ, **running.stack["aws"], "PYTHONPATH": "layers/easel"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
 
 
 def spent(rows, of):
@@ -61,8 +44,8 @@ def test_usage_spend_and_the_charges_say_the_same(running):
             costs = {row["key"]: row["cost_usd"] for row in told["data"] if row["cost_usd"]}
             assert costs == spent(charges, group_by)
             words = ("spend", name, "--from", first, "--by", group_by)
-            assert json.loads(easel(running, *words, "--json")) == told
-            drawn = easel(running, *words)
+            assert json.loads(running.easel(*words, "--json").stdout) == told
+            drawn = running.easel(*words).stdout
             assert all(f"{cost:.6f} USD" in drawn for cost in costs.values())
             assert drawn.count("#") >= 24
         total = {"jobs": 5, "images": 4, "cache_hits": 0, "cost_usd": paid / 1_000_000}
@@ -72,10 +55,10 @@ def test_usage_spend_and_the_charges_say_the_same(running):
         refused = http.get("/usage", params={"from": "yesterday"})
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "from")
 
-    listed = json.loads(easel(running, "jobs", "list", name, "--json"))["jobs"]
+    listed = json.loads(running.easel("jobs", "list", name, "--json").stdout)["jobs"]
     assert sorted((one["status"], one["error"]) for one in listed if one["error"]) == [
         ("failed", "moderation_blocked"),
         ("failed", "upstream_outcome_unknown"),
     ]
     assert sum(one["cost_usd"] for one in listed) == pytest.approx(told["total"]["cost_usd"])
-    assert "fox" not in easel(running, "jobs", "list", name)
+    assert "fox" not in running.easel("jobs", "list", name).stdout

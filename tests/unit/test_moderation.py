@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from PIL import Image as Picture
 
-from easel import telemetry
 from easel.errors import (
     EaselError,
     InvalidRequest,
@@ -70,15 +69,6 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    handler = telemetry.logger.registered_handler
-    stream = io.StringIO()
-    before = handler.setStream(stream)
-    yield stream
-    handler.setStream(before)
 
 
 BUSY = UpstreamBusy("Not now.", status=429, code="rate_limit_exceeded", retry_after=0.5)

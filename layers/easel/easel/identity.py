@@ -54,6 +54,11 @@ class Met:
     by: Literal["key", "retry", "handed over", "joined", "cached", "opened"]
     served: int = 0
 
+    @property
+    def cached(self) -> bool:
+        """Whether the cache answers the call."""
+        return self.by == "cached"
+
     def remembered(self, seen: Seen) -> Seen:
         """Return what the pointer is to say of one of its jobs from now on."""
         return Seen(seen.job, self.served) if seen.job == self.job.id else seen

@@ -166,8 +166,7 @@ class Job(BaseModel):
     @property
     def periods(self) -> tuple[tuple[str, int | None], ...]:
         """The ledger's items that the job's money is in, each with its budget."""
-        month, day = f"month#{self.month}", f"day#{self.day}"
-        return ((month, self.month_budget), (day, self.day_budget))
+        return ((f"month#{self.month}", self.month_budget), (f"day#{self.day}", self.day_budget))
 
     @property
     def open(self) -> bool:
@@ -274,6 +273,10 @@ class Job(BaseModel):
                 "untold": True,  # whether anybody is to be told, the notifier knows
             }
         )
+
+    def shown_error(self) -> dict[str, Any] | None:
+        """Return what the job ended in, in OpenAI's shape, if it was an error."""
+        return self.error and EaselError.from_record(self.error).body()["error"]
 
     def raise_error(self) -> None:
         """Raise what a failed or cancelled job ended in."""

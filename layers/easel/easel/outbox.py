@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from easel.errors import EaselError
 from easel.questions import Claim, Question, incomplete
 from easel.responses import cost_usd
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
     from easel.aws.inbox import Inbox
+    from easel.errors import EaselError
     from easel.jobs import Job
 
 
@@ -84,5 +84,5 @@ class Outbox:
             "prompt": job.request.said,
             "cost_usd": cost_usd(job.charge),
             "images": keys,
-            "error": job.error and EaselError.from_record(job.error).body()["error"],
+            "error": job.shown_error(),
         }

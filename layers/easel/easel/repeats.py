@@ -52,10 +52,10 @@ class Repeats:
 
         Raises Conflict where its idempotency key was used for another request.
         """
-        key = identity.idempotency_key
-        pointer = _of_key(key) if key else f"same#{request.fingerprint()}"
+        key, fingerprint = identity.idempotency_key, request.fingerprint()
+        pointer = _of_key(key) if key else f"same#{fingerprint}"
         before = self.ledger.pointer(tenant.name, pointer)
-        if before and before.fingerprint != request.fingerprint():
+        if before and before.fingerprint != fingerprint:
             raise Conflict(
                 "This Idempotency-Key was used for another request; use a new one.",
                 code="idempotency_key_reused",
@@ -77,7 +77,7 @@ class Repeats:
             return None
         if met.by == "handed over":
             return met if self.ledger.delivered(met.job) else None
-        if met.by == "cached":
+        if met.cached:
             return self._hit(met)
         after = [met.remembered(one) for one in before.seen]
         moved = after != list(before.seen)
@@ -96,7 +96,7 @@ class Repeats:
         met = identity.meets(
             known, now=int(self.clock()), window=window, patience=patience, ttl=ttl
         )
-        if met and met.by == "cached" and self._gone(met.job):
+        if met and met.cached and self._gone(met.job):
             others = [one for one in known if one.job.id != met.job.id]
             return self._met(others, identity, ttl)
         return met

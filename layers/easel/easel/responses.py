@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from easel.errors import EaselError
 from easel.inputs import Image
 from easel.jobs import Job
 from easel.requests import Delivery, Request
@@ -121,7 +120,7 @@ def job_object(job: Job, links: Links) -> dict[str, Any]:
         "model": job.request.model,
         "prompt": job.request.said,
         "cost_usd": cost_usd(job.charge),
-        "error": job.error and EaselError.from_record(job.error).body()["error"],
+        "error": job.shown_error(),
         "data": [_datum(job, i, image, links, "url") for i, image in enumerate(_images(job))],
     }
 

@@ -55,11 +55,7 @@ def closed(job: Job) -> None:
     logger.info(
         "job closed",
         extra={
-            "tenant": job.tenant,
-            "job": job.id,
-            "operation": job.request.operation,
-            "model": job.request.model,
-            "status": job.status,
+            **_about(job),
             "error": error,
             "images": made,
             "charge": job.charge,
@@ -114,16 +110,7 @@ def unjudged(job: Job, stage: str, error: EaselError) -> None:
 
 def hit(job: Job) -> None:
     """Log and count a call that was answered from the cache, or joined the job by it."""
-    logger.info(
-        "cache hit",
-        extra={
-            "tenant": job.tenant,
-            "job": job.id,
-            "operation": job.request.operation,
-            "model": job.request.model,
-            "status": job.status,
-        },
-    )
+    logger.info("cache hit", extra=_about(job))
     _count({"CacheHits": 1}, tenant_class=job.tenant_class, model=job.request.model)
 
 
@@ -138,6 +125,16 @@ def unexpected(error: BaseException, **ids: str) -> None:
             "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
         },
     )
+
+
+def _about(job: Job) -> dict[str, str]:
+    return {
+        "tenant": job.tenant,
+        "job": job.id,
+        "operation": job.request.operation,
+        "model": job.request.model,
+        "status": job.status,
+    }
 
 
 def _count(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from easel import telemetry
 from easel.cache import CacheControl
 from easel.doors.https import Call, Reply, answer
 from easel.errors import InvalidRequest, Overloaded
@@ -20,16 +18,6 @@ from tests.unit.doors.events import call, event
 
 ARRIVED = 1_795_350_896
 """``requestTimeEpoch`` of the event, in seconds."""
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """What is logged meanwhile."""
-    handler = telemetry.logger.registered_handler
-    stream = io.StringIO()
-    before = handler.setStream(stream)
-    yield stream
-    handler.setStream(before)
 
 
 def headers(**values: str) -> dict[str, str]:

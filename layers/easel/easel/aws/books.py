@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from easel.aws.items import plain, values
+from easel.aws.items import plain, read, values
 from easel.usage import Balance, Count
 
 if TYPE_CHECKING:
@@ -42,10 +42,5 @@ class Books:
 
     def balance(self, tenant: str, period: str) -> Balance:
         """Return what stands in ``month#2026-11`` or ``day#2026-11-22``."""
-        got = self.client.get_item(
-            TableName=self.table,
-            Key=values({"tenant": tenant, "sk": period}),
-            ConsistentRead=True,
-        )
-        item = plain(got.get("Item", {}))
+        item = read(self.client, self.table, {"tenant": tenant, "sk": period}) or {}
         return Balance(int(item.get("committed", 0)), int(item.get("spent", 0)))

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from easel.aws.items import plain, values
+from easel.aws.items import plain, read, values
 from easel.questions import WAITING, Claim, Question, Waiting
 from easel.tenants import digest
 
@@ -146,12 +146,7 @@ class Inbox:
         return True
 
     def _get(self, tenant: str, sk: str) -> dict[str, Any] | None:
-        got = self.client.get_item(
-            TableName=self.jobs_table,
-            Key=values({"tenant": tenant, "sk": sk}),
-            ConsistentRead=True,
-        )
-        return plain(got["Item"]) if "Item" in got else None
+        return read(self.client, self.jobs_table, {"tenant": tenant, "sk": sk})
 
 
 def _sk(question: Question) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
 
 _to_value = TypeSerializer().serialize
 _from_value = TypeDeserializer().deserialize
@@ -18,3 +21,11 @@ def values(fields: dict[str, Any]) -> dict[str, Any]:
 def plain(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item's values as Python's."""
     return {name: _from_value(value) for name, value in item.items()}
+
+
+def read(
+    client: DynamoDBClient, table: str, key: dict[str, Any], *, consistently: bool = True
+) -> dict[str, Any] | None:
+    """Return the table's item under the key, as plain values; None where there is none."""
+    got = client.get_item(TableName=table, Key=values(key), ConsistentRead=consistently)
+    return plain(got["Item"]) if "Item" in got else None

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from easel.aws.items import plain, values
+from easel.aws.items import plain, read, values
 from easel.aws.transactions import update
 from easel.errors import EaselError
 from easel.identity import Seen
@@ -157,12 +157,7 @@ class Jobs:
         return update(self.client, self.sleep, TableName=self.jobs_table, Key=key, **expressions)
 
     def _get(self, tenant: str, sk: str) -> dict[str, Any] | None:
-        got = self.client.get_item(
-            TableName=self.jobs_table,
-            Key=values({"tenant": tenant, "sk": sk}),
-            ConsistentRead=True,
-        )
-        return plain(got["Item"]) if "Item" in got else None
+        return read(self.client, self.jobs_table, {"tenant": tenant, "sk": sk})
 
 
 def unmoved_since(before: Pointer) -> dict[str, Any]:

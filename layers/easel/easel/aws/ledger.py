@@ -9,6 +9,7 @@ Jobs table, key (``tenant``, ``sk``), TTL ``expires_at``:
 | ``same#{fingerprint}`` | this request → its latest jobs | seen, fingerprint, expires_at |
 | ``joined#{id}`` | another caller waits for the job, too: nobody cancels it | expires_at |
 | ``inbox#…``, ``outbox#…`` | what the file door remembers | see ``aws.inbox`` |
+| ``rate#requests``, ``rate#images`` | what is left of the tenant's rates | see ``aws.limits`` |
 | ``pace#{model}``, of nobody | upstream's pace | see ``aws.pace`` |
 
 ``seen`` is a JSON list of [job, the highest retry count that met it, whether a caller was sent away

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from easel.aws.items import plain, values
+from easel.aws.items import plain, read, values
 from easel.limits import Rate
 
 if TYPE_CHECKING:
@@ -73,5 +73,5 @@ class Limits:
         return int(plain(got["Attributes"])["full_at"])
 
     def _full_at(self, key: dict[str, str]) -> int:
-        got = self.client.get_item(TableName=self.table, Key=values(key), ConsistentRead=True)
-        return int(plain(got.get("Item", {})).get("full_at", 0))
+        item = read(self.client, self.table, key) or {}
+        return int(item.get("full_at", 0))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from easel import telemetry
-from easel.aws.items import plain, values
+from easel.aws.items import read, values
 from easel.aws.transactions import busy, pauses
 from easel.jobs import Job
 from easel.pace import Pace, Turn, backoff
@@ -76,12 +76,9 @@ class Paces:
         raise busy()
 
     def _read(self, model: str, *, consistently: bool) -> tuple[int, Pace]:
-        got = self.client.get_item(
-            TableName=self.table, Key=values(_key(model)), ConsistentRead=consistently
-        )
-        if "Item" not in got:
+        item = read(self.client, self.table, _key(model), consistently=consistently)
+        if item is None:
             return 0, Pace()
-        item = plain(got["Item"])
         return int(item["version"]), Pace.model_validate_json(item["pace"])
 
     def _written(self, model: str, version: int, pace: Pace) -> bool:

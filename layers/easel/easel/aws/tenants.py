@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from easel.aws.items import plain, values
+from easel.aws.items import plain, read, values
 from easel.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from easel.tenants import Key, Tenant, digest, is_name
 
@@ -156,8 +156,7 @@ class Tenants:
             yield from map(plain, page["Items"])
 
     def _get(self, key: str) -> dict[str, Any] | None:
-        got = self.client.get_item(TableName=self.table, Key={"id": {"S": key}}).get("Item")
-        return plain(got) if got else None
+        return read(self.client, self.table, {"id": key}, consistently=False)
 
 
 def _unknown(name: str) -> NotFound:

@@ -67,7 +67,7 @@ def _made(
         delivered=later,
         admit=admission.images,
     )
-    delivery = asked.delivery.model_copy(update={"cached": met.by == "cached"})
+    delivery = asked.delivery.model_copy(update={"cached": met.cached})
     if later:
         return _accepted(easel, call, met.job, delivery)
     job = easel.lifecycle.wait(met.job, until)
@@ -106,9 +106,7 @@ def quoted(easel: Easel, tenant: Tenant, asked: Asked, identity: Identity) -> di
     """Return what the call would do, having done nothing."""
     met = easel.lifecycle.repeats.find(tenant, asked.request, identity).met
     ceiling = asked.request.ceiling(easel.catalogue)
-    if met is None:
-        return quote(asked.request, ceiling, None)
-    return quote(asked.request, ceiling, met.job, cached=met.by == "cached")
+    return quote(asked.request, ceiling, met.job if met else None, cached=bool(met and met.cached))
 
 
 def _deadline(easel: Easel, call: Call, ends_at: float) -> float:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
@@ -25,13 +26,13 @@ _MARGIN_SECONDS = 3
 """An answer is built so long before somebody gives up on it: API Gateway, or the SDK."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """An HTTPS call: who, how, and with what."""
 
     event: APIGatewayProxyEvent
 
-    @property
+    @cached_property
     def tenant(self) -> Tenant:
         """Whose key it was, as the authorizer found."""
         return Tenant.model_validate_json(self.event.request_context.authorizer["tenant"])

@@ -28,8 +28,10 @@ WHO = {b"Worker": "worker", b"Sweep": "sweep"}
 """Which functions are no doors."""
 _FUNCTION = re.compile(rb"ministack-lambda-easel-(\w+)Function-")
 """Where the emulator's processes have their code."""
-_LOOKS = 5
-"""The kernel lists its lines a page at a time, and may pass one over while others come and go."""
+_LOOKS = 50
+_PAUSE_SECONDS = 0.02
+"""The kernel lists its lines a page at a time, and may pass one over while others come and go. Who
+calls waits for us meanwhile, so its line is found in the end."""
 
 
 class Severed(Exception):
@@ -109,7 +111,7 @@ class Proxy:
         name = point(request) if waiting else None
         if name not in {one.strike.point for one in waiting}:
             return None
-        process = self._process(peer)
+        process = await self._process(peer)
         for armed in waiting:
             if process and armed.fires(process.who, name, when):
                 return await self._carried_out(armed.strike.does, request, process)
@@ -125,11 +127,12 @@ class Proxy:
             raise Severed
         return answer(does, request)
 
-    def _process(self, peer: int) -> Process | None:
+    async def _process(self, peer: int) -> Process | None:
         for _ in range(_LOOKS):
             if process := self._known.get(peer) or caller(peer):
                 self._known[peer] = process
                 return process
+            await asyncio.sleep(_PAUSE_SECONDS)
         return None
 
 

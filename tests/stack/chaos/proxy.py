@@ -38,6 +38,13 @@ class Severed(Exception):
     """The line is to be cut."""
 
 
+class Line(NamedTuple):
+    """A connection, by the caller's port and ours: the caller's alone may serve several lines."""
+
+    caller: int
+    ours: int
+
+
 class Process(NamedTuple):
     """A function's process."""
 
@@ -51,7 +58,7 @@ class Proxy:
     def __init__(self) -> None:
         self._armed: dict[bytes, list[Armed]] = {}
         self._loop = asyncio.new_event_loop()
-        self._known: dict[int, Process] = {}
+        self._known: dict[Line, Process] = {}
         threading.Thread(target=self._loop.run_forever, name="chaos-proxy", daemon=True).start()
 
     def listen(self, target: Callable[[], int]) -> int:
@@ -77,7 +84,7 @@ class Proxy:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        peer: int = writer.get_extra_info("peername")[1]
+        peer = Line(*(writer.get_extra_info(end)[1] for end in ("peername", "sockname")))
         self._known.pop(peer, None)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             try:
@@ -92,7 +99,7 @@ class Proxy:
                 writer.transport.abort()
         writer.close()
 
-    async def _answered(self, request: Request, target: int, peer: int) -> tuple[bytes, bool]:
+    async def _answered(self, request: Request, target: int, peer: Line) -> tuple[bytes, bool]:
         tenants = {*TENANT.findall(request.body), *TENANT.findall(request.path.encode())}
         struck = await self._struck(request, tenants, "before", peer)
         if struck is not None:
@@ -104,7 +111,7 @@ class Proxy:
         return (found, whole) if struck is None else (struck, True)
 
     async def _struck(
-        self, request: Request, tenants: Collection[bytes], when: When, peer: int
+        self, request: Request, tenants: Collection[bytes], when: When, peer: Line
     ) -> bytes | None:
         """Strike if it is time; return the answer to give instead, if any."""
         waiting = [one for tenant in tenants for one in self._armed.get(tenant, ())]
@@ -127,7 +134,7 @@ class Proxy:
             raise Severed
         return answer(does, request)
 
-    async def _process(self, peer: int) -> Process | None:
+    async def _process(self, peer: Line) -> Process | None:
         for _ in range(_LOOKS):
             if process := self._known.get(peer) or caller(peer):
                 self._known[peer] = process
@@ -136,19 +143,26 @@ class Proxy:
         return None
 
 
-def caller(port: int) -> Process | None:
-    """Return the function's process whose line comes from a port of this machine."""
-    row = re.search(
-        rf"^ *\d+: 0100007F:{port:04X} .*$", Path("/proc/net/tcp").read_text(), re.MULTILINE
-    )
-    if row is None:
+def caller(line: Line) -> Process | None:
+    """Return the function's process whose line it is."""
+    if (inode := callers_inode(line)) is None:
         return None
-    held = f"socket:[{row[0].split()[9]}]"
+    held = f"socket:[{inode}]"
     for folder in Path("/proc").iterdir():
         found = folder.name.isdecimal() and _FUNCTION.search(_read(folder / "cmdline"))
         if found and any(_link(one) == held for one in _listed(folder / "fd")):
             return Process(int(folder.name), WHO.get(found[1], "door"))
     return None
+
+
+def callers_inode(line: Line) -> int | None:
+    """Return the inode of the caller's socket, if this machine lists it now."""
+    row = re.search(
+        rf"^ *\d+: 0100007F:{line.caller:04X} 0100007F:{line.ours:04X} .*$",
+        Path("/proc/net/tcp").read_text(),
+        re.MULTILINE,
+    )
+    return int(row[0].split()[9]) if row else None
 
 
 def _read(path: Path) -> bytes:

@@ -8,7 +8,6 @@ import pytest
 
 from tests.stack.chaos.proxy import Line, callers_inode
 
-
 LISTED = Path("/proc/net/tcp").exists()
 
 

@@ -74,7 +74,7 @@ unit: $(VENV)/dev/ready
 
 stack: $(VENV)/dev/ready ready $(CLIENTS)
 	@echo "· template and stack tests"
-	@$(PYTHON) -m pytest -n 2 --no-loadscope-reorder tests/template tests/stack
+	@$(PYTHON) -m pytest -n 3 --no-loadscope-reorder tests/template tests/stack
 
 clients: $(VENV)/dev/ready ready $(CLIENTS)
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.clients.matrix $(ONLY)

@@ -12,16 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
-import botocore.loaders
-import botocore.session
 import pytest
 from moto import mock_aws
 
 from local.standin import Standin
 from local.template import ROOT
 from tests import deployment
-
-LOADER = botocore.loaders.create_loader()
 
 
 @dataclass
@@ -130,10 +126,6 @@ def deployed(monkeypatch: pytest.MonkeyPatch, standin: Standin) -> Iterator[Depl
     }.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
-        # Every test's session shares what botocore parsed: its models cost more than the tests.
-        session = botocore.session.get_session()
-        session.register_component("data_loader", LOADER)
-        boto3.setup_default_session(botocore_session=session)
         environ = deployment.create()
         for name, value in environ.items():
             monkeypatch.setenv(name, value)

@@ -32,7 +32,7 @@ SETTINGS = settings(
     print_blob=True,
     suppress_health_check=list(HealthCheck),
     derandomize=not LIVES,
-    max_examples=LIVES or 12,
+    max_examples=LIVES or 8,
     stateful_step_count=50 if LIVES else 20,
 )
 MOST_AT_ONCE = 4

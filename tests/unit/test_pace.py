@@ -6,6 +6,7 @@ import heapq
 import random
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import NamedTuple
 
 import pytest
@@ -102,16 +103,36 @@ def test_a_single_call_waits_for_about_a_turn_of_each_tenant(
     went = played([*others, Ask(NOW + after, "late")], rate, late)
     [single] = [one for one in went if one.ask.tenant == "late"]
     turn = max(images for _, images in backlogs) * WINDOW_SECONDS / rate
-    assert single.at - single.ask.at <= (1.5 * len(backlogs) + 3) * (turn + late)
+    assert single.at - single.ask.at <= (len(backlogs) + 2) * (turn + late)
 
 
-def test_two_hundred_jobs_of_one_tenant_delay_anothers_call_by_two_turns_at_most() -> None:
-    turn = WINDOW_SECONDS / 5
-    for after in range(0, 1200, 70):
+def test_two_hundred_jobs_of_one_tenant_delay_anothers_call_by_about_a_turn() -> None:
+    """By half a turn in the mean; by two where jobs that came late have filled the minute."""
+    turn, waits = WINDOW_SECONDS / 5, list[float]()
+    for after in range(0, 1200, 35):
         went = played([*jobs("a", 200), Ask(NOW + after, "b")], 5, late=1)
         [single] = [one for one in went if one.ask.tenant == "b"]
-        assert single.at - single.ask.at <= 2 * turn + 4
+        waits.append(single.at - single.ask.at)
         assert went[-1].at - NOW <= 201 * turn * 1.05, "and no slot is lost for it"
+    assert fmean(waits) <= 0.75 * turn
+    assert max(waits) <= 2.2 * turn
+
+
+def test_who_often_comes_anew_is_not_served_more() -> None:
+    """One job of its at a time, the next as soon as that has gone, beside a tenant of many."""
+    pace, went = Pace(), list[str]()
+    todo = [(ask.at, number, "many", None) for number, ask in enumerate(jobs("many", 60))]
+    todo.append((NOW + 1, 99, "anew", None))
+    while len(went) < 80:
+        now, number, tenant, place = heapq.heappop(todo)
+        pace, turn = pace.turn(tenant, 1, place, now, 20)
+        if turn.wait:
+            heapq.heappush(todo, (now + max(0.001, turn.again), number, tenant, turn.place))
+            continue
+        went.append(tenant)
+        if tenant == "anew":
+            heapq.heappush(todo, (now + 0.001, number, tenant, None))
+    assert 30 <= went.count("anew") <= 45
 
 
 def test_backlogs_of_several_tenants_are_served_side_by_side() -> None:
@@ -199,7 +220,7 @@ def test_after_a_refusal_nobody_calls_then_one_at_a_time_then_all() -> None:
     went = played([*jobs("a", 10), *jobs("b", 10), *jobs("c", 200, NOW + 90)], 0, pace=pace)
     first = [one.at - NOW for one in went if one.ask.tenant != "c"]
     assert 30 <= first[0] <= 30.1
-    assert all(2 <= later - sooner <= 2.2 for sooner, later in pairwise(first))
+    assert all(2 <= later - sooner <= 2.5 for sooner, later in pairwise(first))
     order = [one.ask.tenant for one in went[:20]]
     assert abs(order[:10].count("a") - 5) <= 2
     assert [one.at for one in went if one.ask.tenant == "c"] == [
@@ -211,7 +232,7 @@ def test_a_rate_spreads_the_calls_after_a_refusal() -> None:
     pace = Pace().refused(NOW, 30)
     went = played(jobs("a", 6), 20, pace=pace)
     since = [one.at - NOW - 30 for one in went]
-    assert since == pytest.approx([3.1 * number for number in range(6)], abs=0.2)
+    assert since == pytest.approx([3.1 * number for number in range(6)], abs=0.5)
 
 
 def test_refusals_of_one_cool_down_count_once_and_of_the_next_on_top() -> None:

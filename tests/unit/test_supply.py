@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -29,7 +30,7 @@ RUN = {
     "ministack": ("local/emulator.py", "ministack/bin/ministack"),
     "mypy": ("Makefile", "-m mypy"),
     "pip": ("Makefile", "SAM downloads"),
-    "pytest-xdist": ("Makefile", "pytest -n 2"),
+    "pytest-xdist": ("Makefile", "pytest -n 3"),
     "ruff": ("Makefile", "-m ruff check"),
     "uv": ("Makefile", "/uv pip compile"),
     "types-pyyaml": ("Makefile", "-m mypy --strict"),
@@ -65,6 +66,7 @@ def imported(*folders: str) -> Iterator[str]:
                 yield str(node.module).partition(".")[0]
 
 
+@cache
 def packages(*folders: str) -> set[str]:
     """Return the packages that bring what the folders import; boto3's many stubs are one."""
     modules = {each for each in imported(*folders) if each not in sys.stdlib_module_names} - OURS

@@ -6,8 +6,9 @@
 that no minute sees more images than the rate. Every tenant with jobs waiting has a line of its own,
 in which its jobs have their places, one behind the other. ``passed`` is how far the lines have been
 served; all move on together (start-time fair queueing, Goyal, Vin and Cheng, 1996). So a tenant
-that comes stands at the front of its line, whatever others have queued; having been idle is no
-credit. A slot that nobody comes for is soon anybody's, since ``free`` stays behind.
+that comes goes next, whatever others have queued, while its line counts as if it had come behind
+theirs: having been idle is no credit. A slot that nobody comes for is soon anybody's, since
+``free`` stays behind.
 
 Without a rate nobody waits, but for a minute after a cool-down: then one call goes at a time, two
 seconds apart, so that a refusal that is still to come meets one of them, not all.
@@ -34,8 +35,8 @@ _LONGEST_LOOK_SECONDS = 30
 _LATE_SECONDS = 120
 """How much later than told a job may come, with a sweep a minute and a queue, and be waited for."""
 _MOST_LINES = 1000
-_COURTESY = 0.05
-"""Of a turn: so much who has just come to the front lets those pass who were there before."""
+_COURTESY = 0.12
+"""Of a turn: so long who is next in its line leaves the slot to those whose turn it was before."""
 _NEAR = 3
 """With no more images than so many before it, a job's turn is near."""
 _IMAGE = 1_000_000
@@ -95,7 +96,7 @@ class Pace(BaseModel):
         ahead = max(0, first - self.passed) * (others + 1) / _IMAGE
         # Of those whose turn has come, who is furthest behind is first.
         behind = max(0, self.passed - first) / _IMAGE
-        courtesy = _COURTESY / (1 + behind) if lines else 0
+        courtesy = _COURTESY / (1 + 8 * behind) if lines else 0
         at = free + (ahead + courtesy) * interval
         if at <= now:
             lines[tenant] = Line(end, now)
@@ -133,9 +134,10 @@ class Pace(BaseModel):
         if line:
             place = max(self.passed, line.end)
         elif place is None:
-            # Somewhere among the others' next, lest all that come at once have one place.
-            share = random.randrange(_IMAGE)
-            place = self.passed + share * others // (others + 1)
+            # Before the others' next, and those that come at once one before the other. Its line
+            # ends as if it had come behind: who often comes anew is not served more.
+            end = self.passed + images * _IMAGE
+            return end, self.passed - (random.randrange(_IMAGE // 2, _IMAGE) if others else 0)
         else:
             place = min(place, self.passed)
         return place + images * _IMAGE, place

@@ -64,7 +64,6 @@ lint: $(VENV)/dev/ready $(VENV)/sam/ready $(VENV)/checkov/ready
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy --strict
 	@echo "· template"
-	@$(SAM) validate --lint
 	@$(VENV)/sam/bin/cfn-lint template.yaml
 	@$(VENV)/checkov/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet
 

@@ -96,7 +96,7 @@ class Pace(BaseModel):
         ahead = max(0, first - self.passed) * (others + 1) / _IMAGE
         # Of those whose turn has come, who is furthest behind is first.
         behind = max(0, self.passed - first) / _IMAGE
-        courtesy = _COURTESY / (1 + 8 * behind) if lines else 0
+        courtesy = _COURTESY / (1 + 8 * behind) if others else 0
         at = free + (ahead + courtesy) * interval
         if at <= now:
             lines[tenant] = Line(end, now)

@@ -23,14 +23,14 @@ from easel.catalogue import Catalogue
 from easel.errors import UpstreamBusy, UpstreamFailure, UpstreamRefused, UpstreamUnknown
 from easel.identity import Identity
 from easel.jobs import Job
-from easel.rendered import Datum, Rendered
+from easel.rendered import Rendered
 from easel.requests import Request
 from easel.settings import Settings
 from easel.tenants import Tenant
 from easel.usage import Span, report
 from tests.functions.conftest import Deployed
 from tests.functions.model.books import agree
-from tests.unit.examples import picture, request
+from tests.unit.examples import picture, rendered, request
 from tests.unit.test_catalogue import changed
 
 NOVEMBER = datetime(2026, 11, 30, 23, 50, tzinfo=UTC).timestamp()
@@ -91,7 +91,7 @@ class Shop:
         fate = FATES[self.fates.pop(0)]
         if isinstance(fate, UpstreamFailure):
             raise fate
-        return Rendered(created=int(self.now), data=[Datum(b64_json=_PICTURE)], usage=fate)
+        return rendered(_PICTURE, created=int(self.now), usage=fate)
 
     def open(self, tenant: str = "demo", **asked: Any) -> Job:
         """Open a job, for a new purchase."""

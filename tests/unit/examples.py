@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image as Picture
 
 from easel.inputs import Image
 from easel.jobs import Answer, Job
+from easel.rendered import Rendered
 from easel.requests import Request
 from easel.tenants import Tenant
 
@@ -44,6 +46,12 @@ def job(tenant: str = "demo", *, hold: int = 20_000, now: float = NOW, **changes
     """Return a queued job."""
     made = Job.new(tenant, changes.pop("request", request()), hold=hold, now=now)
     return made.model_copy(update=changes)
+
+
+def rendered(*images: str, **said: Any) -> Rendered:
+    """Return upstream's answer with these images in base64."""
+    data = [{"b64_json": image} for image in images]
+    return Rendered([json.dumps({"data": data, **said}).encode()])
 
 
 def answer(*images: Image, **changes: Any) -> Answer:

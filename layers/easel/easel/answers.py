@@ -36,7 +36,7 @@ class Answers:
     """Whether upstream's own wordings of the prompt are kept, too."""
 
     def keep(self, job: Job, rendered: Rendered, *, hidden: bool) -> Answer:
-        """Store each image, in quarantine if ``hidden``; then the answer.
+        """Store each image as it arrives, in quarantine if ``hidden``; then the answer.
 
         Raises UpstreamUnknown where it is none.
         """
@@ -45,12 +45,11 @@ class Answers:
             self._keep(job, f"{prefix}{index}", data)
             for index, data in enumerate(rendered.pictures())
         )
+        said = rendered.said
         answer = Answer(
             images=kept,
-            revised_prompts=tuple(
-                datum.revised_prompt for datum in rendered.data if self.keep_prompts
-            ),
-            **rendered.model_dump(exclude={"data"}),
+            revised_prompts=tuple(datum.revised_prompt for datum in said.data if self.keep_prompts),
+            **said.model_dump(exclude={"data"}),
         )
         self.bucket.put(
             f"{job.prefix}answer.json", answer.model_dump_json().encode(), "application/json"

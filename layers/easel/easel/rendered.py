@@ -1,18 +1,24 @@
-"""What upstream answers: images still in base64, and words made to fit a job."""
+"""What upstream answers: images one at a time, as they arrive, then words made to fit a job.
+
+An answer of ten images is forty megabytes of JSON, nearly all of it base64 in ``b64_json``. That is
+cut out while it is read; the JSON that remains is small, and is read as any other.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from easel.errors import UpstreamUnknown
 
 LONGEST_TEXT = 1_000
 """Characters of upstream's words that are kept, so that a job stays within DynamoDB's 400 KB."""
 UNREADABLE = "Upstream answered, but not with images that can be read; it may have been billed."
+_IMAGE = b"b64_json"
 
 
 def whole(text: Any) -> str:
@@ -25,16 +31,16 @@ Words = Annotated[str | None, BeforeValidator(lambda said: said and whole(said))
 
 
 class Datum(BaseModel):
-    """One image of an answer, still in base64."""
+    """What is said of one image. In place of its base64 is its number, as text."""
 
     model_config = ConfigDict(extra="ignore")
 
     b64_json: str
-    revised_prompt: Annotated[str | None, BeforeValidator(lambda text: text and whole(text))] = None
+    revised_prompt: Words = None
 
 
-class Rendered(BaseModel):
-    """Upstream's answer (``openai.types.ImagesResponse``)."""
+class Said(BaseModel):
+    """Upstream's answer without its images (``openai.types.ImagesResponse``)."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -47,10 +53,96 @@ class Rendered(BaseModel):
     usage: dict[str, Any] | None = None
     svg_usage: dict[str, Any] | None = None
 
+
+class Rendered:
+    """Upstream's answer, while it arrives."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        """Read the JSON in these pieces."""
+        self._chunks = chunks
+        self._said: Said | None = None
+
     def pictures(self) -> Iterator[bytes]:
-        """Yield the decoded images, one at a time. Raises UpstreamUnknown: they are paid for."""
-        for datum in self.data:
-            try:
-                yield base64.b64decode(datum.b64_json, validate=True)
-            except ValueError:
-                raise UpstreamUnknown(UNREADABLE) from None
+        """Yield the decoded images, one at a time, once. Raises UpstreamUnknown: they are paid for.
+
+        What this raises after an image is true of all: the answer is not one.
+        """
+        rest, count = bytearray(), 0
+        try:
+            for text in _cut(self._chunks, rest):
+                count += 1
+                data = _decoded(text)
+                text.clear()
+                yield data
+                del data
+            # Not pydantic's own parser: it would give up paid pictures for half a character.
+            said = Said.model_validate(json.loads(rest))
+        except (ValueError, RecursionError, ValidationError):
+            raise UpstreamUnknown(UNREADABLE) from None
+        if [datum.b64_json for datum in said.data] != [str(number) for number in range(count)]:
+            raise UpstreamUnknown(UNREADABLE)
+        self._said = said
+
+    @property
+    def said(self) -> Said:
+        """What was said beside the images, when all of them have been taken."""
+        if self._said is None:
+            raise RuntimeError("the images are not all taken yet")
+        return self._said
+
+
+def _cut(chunks: Iterable[bytes], rest: bytearray) -> Iterator[bytearray]:
+    """Yield each image's base64 as JSON has it; ``rest`` becomes the JSON with numbers instead.
+
+    Quotes and backslashes are never part of another character in UTF-8, so bytes will do.
+    """
+    image: bytearray | None = None
+    inside, held, name, opened, closed, count = False, b"", b"", 0, 0, 0
+    for chunk in chunks:
+        data, at, held = held + chunk, 0, b""
+        while at < len(data):
+            into = rest if image is None else image
+            quote = _quote(data, at) if inside else data.find(b'"', at)
+            if quote < 0:
+                # A backslash at the end is one half of something.
+                end = len(data[at:].rstrip(b"\\")) + at if inside else len(data)
+                into += data[at:end]
+                held = data[end:]
+                break
+            into += data[at:quote]
+            at = quote + 1
+            inside = not inside
+            if inside:
+                is_image = name == _IMAGE and rest[closed:].strip() == b":"
+                rest += b'"'
+                opened, image = len(rest), bytearray() if is_image else None
+                continue
+            if image is not None:
+                rest += str(count).encode()
+                count += 1
+                done, image = image, None
+                name = b""
+            else:
+                done, name = None, bytes(rest[opened:])
+            rest += b'"'
+            closed = len(rest)
+            if done is not None:
+                yield done
+
+
+def _quote(data: bytes, at: int) -> int:
+    """Return where the string ends that the bytes are within; -1 where it goes on."""
+    quote = data.find(b'"', at)
+    while quote > at and data[quote - 1] == 0x5C:
+        before = data[at:quote]
+        if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+            break
+        quote = data.find(b'"', quote + 1)
+    return quote
+
+
+def _decoded(text: bytearray) -> bytes:
+    """Return the image. Raises ValueError where it is none."""
+    if b"\\" in text:  # a slash may be written as two characters
+        return base64.b64decode(json.loads(b'"' + text + b'"'), validate=True)
+    return base64.b64decode(text, validate=True)

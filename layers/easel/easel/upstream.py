@@ -25,7 +25,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import httpx2
 import openai
-from pydantic import ValidationError
 
 from easel.errors import (
     UpstreamBusy,
@@ -35,7 +34,7 @@ from easel.errors import (
     UpstreamUnknown,
 )
 from easel.images import CONTENT_TYPES
-from easel.rendered import UNREADABLE, Rendered, whole
+from easel.rendered import Rendered, whole
 
 if TYPE_CHECKING:
     from easel.aws.secrets import UpstreamSecret
@@ -56,6 +55,12 @@ _PASSING = {408, 409, 429, 500, 503}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 _CONNECT_SECONDS = 10
+# As the SDK's own with_streaming_response says that an answer is to be left on the line.
+_UNREAD = {"X-Stainless-Raw-Response": "stream"}
+_LOST = (
+    "The line to upstream was lost, or the wait for it ran out, after the request had left. "
+    "It may have been billed, so it is not repeated by itself: ask again to buy anew."
+)
 _JUDGE = "omni-moderation-latest"
 _LONGEST_WORD = 100
 _NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
@@ -76,20 +81,16 @@ class Upstream:
     def render(
         self, request: Request, inputs: Mapping[str, IO[bytes]], *, timeout: float
     ) -> Rendered:
-        """Make the one paid call, in at most ``timeout`` seconds. Raises UpstreamFailure.
+        """Make the one paid call; upstream has ``timeout`` seconds. Raises UpstreamFailure.
 
         ``inputs`` are the request's inputs by their keys, as files: they are sent as they are read.
+        The answer's images arrive as they are taken, and are to be taken at once.
         """
         body = {"model": request.model, "prompt": request.prompt, **request.parameters}
         generate = request.operation == "generate"
         files = None if generate else _files(request, inputs)
-        path = "/images/generations" if generate else "/images/edits"
-        response = self._post(path, body, timeout, files, request.user)
-        try:
-            # Not pydantic's own parser: it would give up paid pictures for half a character.
-            return Rendered.model_validate(json.loads(response.content))
-        except (ValueError, ValidationError):
-            raise UpstreamUnknown(UNREADABLE) from None
+        path = f"/images/{'generations' if generate else 'edits'}"
+        return Rendered(_arriving(self._post(path, body, timeout, files, request.user)))
 
     def check(self) -> None:
         """Ask for the free list of models. Raises UpstreamFailure where the key is refused."""
@@ -116,7 +117,7 @@ class Upstream:
             part = {"type": "image_url", "image_url": {"url": url}}
         response = self._post("/moderations", {"model": _JUDGE, "input": [part]}, timeout)
         try:
-            [result] = json.loads(response.content)["results"]
+            [result] = json.loads(b"".join(_arriving(response)))["results"]
             flagged, categories = bool(result["flagged"]), result["categories"].items()
         except (ValueError, LookupError, TypeError, AttributeError):
             raise UpstreamUnknown("Moderation answered, but not as OpenAI does.") from None
@@ -139,11 +140,11 @@ class Upstream:
                 body={**body, **extra},
                 files=files,
                 options={
-                    "headers": headers,
+                    "headers": {**headers, **_UNREAD},
                     "timeout": httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
                 },
-                cast_to=httpx2.Response,
-            )
+                cast_to=openai.APIResponse[httpx2.Response],
+            ).http_response
 
         with _translated():
             try:
@@ -166,6 +167,16 @@ class Upstream:
                 timeout=30,
             )
         return self._client
+
+
+def _arriving(response: httpx2.Response) -> Iterator[bytes]:
+    """Yield the answer as it arrives. Raises UpstreamUnknown where the line is lost."""
+    try:
+        yield from response.iter_bytes()
+    except httpx2.HTTPError:
+        raise UpstreamUnknown(_LOST) from None
+    finally:
+        response.close()
 
 
 def _files(request: Request, inputs: Mapping[str, IO[bytes]]) -> list[File]:
@@ -192,6 +203,8 @@ def _translated() -> Iterator[None]:
         raise _of_status(error) from None
     except openai.APIConnectionError as error:
         raise _of_line(error) from None
+    except httpx2.HTTPError:  # an error's own body, which the SDK reads
+        raise UpstreamUnknown(_LOST) from None
     except (TypeError, ValueError):
         # What the SDK cannot even write down has not been sent.
         raise UpstreamRefused(
@@ -209,10 +222,7 @@ def _of_line(error: openai.APIConnectionError) -> UpstreamFailure:
         return UpstreamMisconfigured(
             "Upstream's address cannot be called. Operator: check base_url in the secret."
         )
-    return UpstreamUnknown(
-        "The line to upstream was lost, or the wait for it ran out, after the request had left. "
-        "It may have been billed, so it is not repeated by itself: ask again to buy anew."
-    )
+    return UpstreamUnknown(_LOST)
 
 
 def _of_status(error: openai.APIStatusError) -> UpstreamFailure:
@@ -248,19 +258,13 @@ def _refused(error: openai.APIStatusError) -> UpstreamRefused:
 
 
 def _busy(error: openai.APIStatusError) -> UpstreamBusy:
-    said, wait = _message(error), _wait(error)
+    said, how = _message(error), dict[str, Any](status=502, code="upstream_error")
     if error.status_code == 429:
-        return UpstreamBusy(
-            said,
-            status=429,
-            code="rate_limit_exceeded",
-            type=_name(error.type) or "rate_limit_error",
-            retry_after=wait,
-            quotes=said,
-        )
-    if error.status_code == 503:
-        return UpstreamBusy(said, retry_after=wait, quotes=said)
-    return UpstreamBusy(said, status=502, code="upstream_error", retry_after=wait, quotes=said)
+        kind = _name(error.type) or "rate_limit_error"
+        how = {"status": 429, "code": "rate_limit_exceeded", "type": kind}
+    elif error.status_code == 503:
+        how = {}
+    return UpstreamBusy(said, retry_after=_wait(error), quotes=said, **how)
 
 
 def _name(value: object) -> str | None:

@@ -162,7 +162,6 @@ class Worker:
         try:
             rendered = self._rendered(job, upstream, inputs, until)
             answer = self._answers.keep(job, rendered, hidden=judged)
-            del rendered  # all of its images, in base64
         except UpstreamBusy as busy:
             return self._back_off(job.refuse(), busy, until)
         except UpstreamUnknown as unknown:

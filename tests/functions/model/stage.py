@@ -21,11 +21,11 @@ from easel.doors import queue
 from easel.errors import UpstreamBusy, UpstreamFailure
 from easel.identity import Identity
 from easel.jobs import Job
-from easel.rendered import Datum, Rendered
+from easel.rendered import Rendered
 from easel.requests import Request
 from easel.settings import Settings
 from easel.tenants import Tenant
-from tests.unit.examples import NOW, picture, request
+from tests.unit.examples import NOW, picture, rendered, request
 
 _PICTURE = base64.b64encode(picture()).decode()
 _USAGE = {"input_tokens": 9, "output_tokens": 439, "total_tokens": 448}
@@ -145,8 +145,8 @@ class Stage:
             self.sleep(0.3)
             raise refusal
         self.sleep(_CALL_SECONDS)
-        data = [Datum(b64_json=_PICTURE)] * asked.count
-        return Rendered(created=int(self.now), data=data, usage=_USAGE)
+        pictures = [_PICTURE] * asked.count
+        return rendered(*pictures, created=int(self.now), usage=_USAGE)
 
     # How it goes on.
 

@@ -35,13 +35,13 @@ from easel.errors import EaselError, UpstreamBusy, UpstreamRefused, UpstreamUnkn
 from easel.identity import CALLED_SECONDS, Identity
 from easel.jobs import Job
 from easel.questions import Question
-from easel.rendered import Datum, Rendered
+from easel.rendered import Rendered
 from easel.requests import Request
 from easel.settings import Settings
 from easel.tenants import Tenant
 from tests.functions.model.actors import Actor, fate
 from tests.functions.model.line import LINE_ERRORS, Line
-from tests.unit.examples import picture, request
+from tests.unit.examples import picture, rendered, request
 
 START = datetime(2026, 11, 30, 23, 50, tzinfo=UTC).timestamp()
 """Ten minutes before a month's end."""
@@ -327,7 +327,7 @@ class World:
         usage = None if how in ("busy", "later") else _USAGE
         if usage is None:
             bills[attempt] = request.ceiling(self.easel.catalogue)
-        return Rendered(created=int(self.now), data=[Datum(b64_json=data)], usage=usage)
+        return rendered(data, created=int(self.now), usage=usage)
 
     def finished(self, job: Job) -> bool:
         """Be the event bus."""

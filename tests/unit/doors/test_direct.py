@@ -13,11 +13,11 @@ from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.doors import direct
 from easel.errors import UpstreamFailure, UpstreamRefused
-from easel.rendered import Datum, Rendered
+from easel.rendered import Rendered
 from easel.requests import Operation
 from easel.settings import Settings
 from easel.tenants import DIRECT, Tenant
-from tests.unit.examples import picture
+from tests.unit.examples import picture, rendered
 
 _ids = (f"request-{number}" for number in count())
 
@@ -38,8 +38,7 @@ class Painter:
         if self.refusal:
             raise self.refusal
         usage = {"input_tokens": 9, "output_tokens": 439, "total_tokens": 448}
-        made = Datum(b64_json=base64.b64encode(self.data).decode())
-        return Rendered(created=1, data=[made], usage=usage)
+        return rendered(base64.b64encode(self.data).decode(), created=1, usage=usage)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replies",),
     ("openapi",),
     ("telemetry",),
-    ("outbox", "sources", "notifications", "moderation", "answers", "repeats", "leases"),
+    ("outbox", "sources", "notifications", "moderation", "answers", "repeats", "leases", "latencies"),
     ("lifecycle", "worker"),
     ("upstream",),
     ("aws",),

@@ -89,7 +89,7 @@ class Tables:
             name: sum(self.picture(name, doors.get(name, "GenerateFunction")).values())
             for name in names
         }
-        told = [f"{what} {costs[name] * 1000:.3g}" for name, what in names.items()]
+        told = [f"{what} {costs[name] * 1000:.2g}" for name, what in names.items()]
         yield f"A thousand of each, in USD: {'; '.join(told)}."
 
     def fixed(self) -> Iterator[str]:
@@ -109,7 +109,7 @@ class Tables:
         for images in growth.VOLUMES:
             new = [limit.name for limit in met if before < limit.met_at <= images]
             aws = fixed + images * each
-            row = (f"{images:,}", f"{aws:,.2f}", f"{aws / images:.4f}", f"{images * paid:,.2f}")
+            row = (f"{images:,}", f"{aws:,.2f}", f"{aws / images:.2g}", f"{images * paid:,.2f}")
             yield _row(*row, "; ".join(new))
             before = images
 

@@ -25,7 +25,7 @@ E ?= direct
 ENV ?= default
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run invoke test lint unit stack clients chaos model fuzz soak bench build deploy update ready clean
+.PHONY: help run invoke test lint unit stack clients chaos model fuzz soak bench cost build deploy update ready clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo "make fuzz            50,000 hostile inputs of all kinds, as a table; with INPUTS=1000 so many"
 	@echo "make soak            500 files in the inbox, good and bad, as a table; 10 minutes"
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
+	@echo "make cost            what 1,000 images cost on AWS, item by item, and how it grows; into the README"
 	@echo "make build           what is deployed, for the template's default architecture"
 	@echo "make deploy          build, and deploy to dev; with ENV=prod to prod (samconfig.toml)"
 	@echo "make update          the newest versions of all dependencies, with their hashes and licences"
@@ -92,6 +93,9 @@ soak: $(VENV)/dev/ready ready
 
 bench: $(VENV)/dev/ready ready
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m bench
+
+cost: $(VENV)/dev/ready
+	@PYTHONPATH=layers/easel exec $(PYTHON) -m bench.cost
 
 build: $(VENV)/sam/ready
 	@$(SAM) build

@@ -11,7 +11,7 @@ from local.template import load
 
 
 @cache
-def client(service: str) -> Any:
+def client(service: Any) -> Any:
     """Return one client for all tests: to make one costs more than to use it."""
     return boto3.client(service)
 
@@ -24,7 +24,8 @@ def template() -> dict[str, Any]:
 
 def resource(name: str) -> dict[str, Any]:
     """Return a resource's properties."""
-    return template()["Resources"][name]["Properties"]
+    properties: dict[str, Any] = template()["Resources"][name]["Properties"]
+    return properties
 
 
 def create() -> dict[str, str]:

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +67,8 @@ class Deployed:
         """Return the handler of functions/{function}/app.py, initialised afresh."""
         name = f"functions.{function}.app"
         sys.modules.pop(name, None)
-        return importlib.import_module(name).handler
+        handler: Callable[[dict[str, Any], Context], Any] = importlib.import_module(name).handler
+        return handler
 
     def event(self, function: str, door: str, **changes: Any) -> dict[str, Any]:
         """Return events/{function}/{door}.json, with changes at its top level."""
@@ -95,7 +97,7 @@ class Deployed:
 
     def rows(self, table: str, tenant: str = "demo") -> dict[str, dict[str, Any]]:
         """Return a tenant's items of the jobs or the ledger table, by sort key."""
-        items = boto3.resource("dynamodb").Table(self.environ[table]).scan()["Items"]
+        items: Any = boto3.resource("dynamodb").Table(self.environ[table]).scan()["Items"]
         return {item["sk"]: item for item in items if item["tenant"] == tenant}
 
     def object(self, key: str) -> bytes:
@@ -118,6 +120,13 @@ def standin(standin_server: Standin) -> Standin:
 
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch, standin: Standin) -> Iterator[Deployed]:
+    with deploy(monkeypatch, standin) as deployed:
+        yield deployed
+
+
+@contextmanager
+def deploy(monkeypatch: pytest.MonkeyPatch, standin: Standin) -> Iterator[Deployed]:
+    """Have a deployment in this process while the block runs."""
     for name, value in {
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "testing",

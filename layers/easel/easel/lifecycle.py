@@ -4,8 +4,9 @@
            puts the job and holds its ceiling price. A call that turns out to be a repeat gets the
            job it repeats, or one of the cache (``repeats``). Then a message goes to the work
            queue; if it is lost, the sweep sends it.
-    wait   look at the job until it is done or the caller's deadline is near. Without a work queue
-           the waiter runs the job itself: the same steps in one invocation.
+    wait   look at the job, most closely when one like it is usually done (``latencies``), until it
+           is done or the caller's deadline is near. Without a work queue the waiter runs the job
+           itself: the same steps in one invocation.
     run    (``worker``) take the lease, settle what a dead worker left, call upstream, store the
            images.
     close  (``worker``) one transaction: status, charges, and the rest of the holds released. Then
@@ -32,6 +33,7 @@ from easel.errors import Conflict, NotFound
 from easel.identity import Identity, Met
 from easel.images import CONTENT_TYPES
 from easel.jobs import ID, Job, LeaseLost
+from easel.latencies import Latencies
 from easel.questions import WAITING, Question
 from easel.repeats import Repeats
 from easel.requests import Request
@@ -48,9 +50,6 @@ if TYPE_CHECKING:
 
 _LONGEST_ID = 64
 
-_POLL_SECONDS = (0.1, 1.0)
-"""The first and the longest pause between two looks at a job."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
@@ -65,6 +64,7 @@ class Lifecycle:
     outbox: Outbox
     clock: Callable[[], float] = field(default=time)
     sleep: Callable[[float], None] = field(default=sleep)
+    latencies: Latencies = field(default_factory=Latencies)
 
     def today(self) -> date:
         """Return the UTC date that models live and end by."""
@@ -142,8 +142,7 @@ class Lifecycle:
 
     def wait(self, job: Job, until: float) -> Job:
         """Return the job when it is done, or as it is at Unix time ``until``."""
-        pause, longest = _POLL_SECONDS
-        nudged = False
+        nudged, seen_open = False, job.open
         while job.open:
             if self.queue is None:
                 job = self.worker.run(job.tenant, job.id, until) or job
@@ -153,9 +152,10 @@ class Lifecycle:
             left = until - self.clock()
             if left <= 0 or not job.open:
                 break
-            self.sleep(min(pause, left))
-            pause = min(pause * 1.5, longest)
+            self.sleep(min(self.latencies.pause(job, self.clock()), left))
             job = self.find(job.tenant, job.id)
+        if seen_open:
+            self.latencies.learn(job, self.clock())
         return job
 
     def find(self, tenant: str, job_id: str) -> Job:

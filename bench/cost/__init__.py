@@ -1,0 +1,1 @@
+"""What Easel costs on AWS: ``measuring`` counts, ``bill`` multiplies, ``growth`` looks ahead."""

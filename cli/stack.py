@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -53,10 +54,10 @@ class Stack(BaseModel):
 
     @classmethod
     def find(cls, name: str, region: str | None) -> Self:
-        """Read a stack's outputs. A given region becomes boto3's own. Raises Failure."""
+        """Read a stack's outputs. A given region is that of all later calls. Raises Failure."""
         with explained():
             if region:
-                boto3.setup_default_session(region_name=region)
+                os.environ["AWS_DEFAULT_REGION"] = region
             try:
                 client = boto3.client("cloudformation")
             except ValueError as error:

@@ -15,8 +15,9 @@ from cli.stack import Failure, Stack
 from cli.wanted import Wanted, sound
 from easel.aws import clients
 from easel.aws.tenants import Tenants
+from easel.keys import Key, new_key
 from easel.responses import cost_usd
-from easel.tenants import Key, Tenant, new_key, usd, valid_name
+from easel.tenants import Tenant, usd, valid_name
 
 app = App(name="tenants", help="Who pays, and what they may.")
 keys = App(name="keys", help="What speaks for a tenant.")

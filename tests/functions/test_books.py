@@ -79,7 +79,7 @@ class Shop:
         worker = replace(
             built.lifecycle.worker,
             upstream=lambda: self,  # type: ignore[arg-type,return-value]  # one method of it
-            settings=built.settings.model_copy(update={"max_paid_attempts": self.attempts}),
+            settings=replace(built.settings, max_paid_attempts=self.attempts),
             catalogue=self.catalogue,
             renew_seconds=1e6,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from easel.aws import clients
 from easel.aws.tenants import Tenants
-from easel.tenants import digest
+from easel.keys import digest
 from tests.functions.conftest import Context, Deployed
 from tests.functions.test_edit import drop, picture
 

@@ -24,7 +24,8 @@ from openai import AsyncOpenAI, OpenAI
 from PIL import Image
 
 from easel.aws.tenants import Tenants
-from easel.tenants import Tenant, new_key
+from easel.keys import new_key
+from easel.tenants import Tenant
 from local.standin import Control
 from local.template import ROOT
 

@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from easel.tenants import digest
+from easel.keys import digest
 from tests.stack.running import png, unique, until
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
@@ -72,7 +73,7 @@ def test_every_folder_of_functions_is_deployed_and_nothing_else():
 
 def test_the_environment_is_the_settings_and_what_tools_read():
     assert set(DEFAULTS["Environment"]["Variables"]) == {
-        *(name.upper() for name in Settings.model_fields),
+        *(field.name.upper() for field in fields(Settings)),
         "AWS_ENDPOINT_URL",
         "POWERTOOLS_SERVICE_NAME",
         "POWERTOOLS_METRICS_NAMESPACE",
@@ -90,11 +91,11 @@ def test_a_function_is_as_all_are(function):
 
 def test_defaults_of_parameters_are_those_of_the_settings():
     variables = DEFAULTS["Environment"]["Variables"]
-    for name, field in Settings.model_fields.items():
+    for name, default in asdict(Settings()).items():
         parameter = PARAMETERS.get(variables[name.upper()].get("Ref", ""), {})
         if "Default" in parameter:
             read = Settings.from_env({name.upper(): str(parameter["Default"])})
-            assert getattr(read, name) == field.default
+            assert getattr(read, name) == default
 
 
 def test_whoever_runs_a_job_has_the_whole_of_lambdas_time():

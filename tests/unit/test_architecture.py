@@ -23,7 +23,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # from the ground up; a module may import what is below it, and its own layer
-    ("errors", "settings", "pace"),
+    ("errors", "settings", "keys", "pace"),
     ("formats",),
     ("images",),
     ("parameters", "sizes", "prices"),

@@ -23,12 +23,14 @@ from moto.core.botocore_stubber import MockRawResponse
 from cli import ROOT, jobs, stack
 from cli.__main__ import main
 from easel.aws import clients
+from easel.aws.keys import Keys
 from easel.aws.ledger import Ledger
 from easel.aws.tenants import Tenants
 from easel.catalogue import Catalogue
 from easel.errors import Overloaded, UpstreamRefused
 from easel.jobs import Job
-from easel.tenants import Tenant, digest
+from easel.keys import digest
+from easel.tenants import Tenant
 from local.standin import Standin
 from tests import deployment
 from tests.unit.examples import answer, job, request
@@ -149,8 +151,12 @@ def put(outputs: dict[str, str], secret: dict[str, str] | str) -> None:
 
 
 def whose(outputs: dict[str, str], key: str) -> str | None:
-    tenant = Tenants(clients.dynamodb(), outputs["TenantsTableName"]).of_key(key.strip())
-    return tenant.name if tenant else None
+    tenant = keys_of(outputs).tenant(key.strip())
+    return tenant["name"] if tenant else None
+
+
+def keys_of(outputs: dict[str, str]) -> Keys:
+    return Keys(clients.dynamodb(), outputs["TenantsTableName"])
 
 
 def test_a_tenant_gets_a_key_that_speaks_for_it(easel: Run, outputs: dict[str, str]) -> None:
@@ -166,8 +172,8 @@ def test_a_tenant_may_have_a_response_format_of_its_own(
 ) -> None:
     tenants = Tenants(clients.dynamodb(), outputs["TenantsTableName"])
     key = easel("tenants", "create", "wiki", "--response-format", "b64_json")[1]
-    made = tenants.of_key(key.strip())
-    assert made
+    assert whose(outputs, key) == "wiki"
+    made = tenants.existing("wiki")
     assert (made.response_format, made.month_budget) == ("b64_json", 25_000_000)
     assert easel("tenants", "create", "other", "--response-format", "jpeg")[0] != 0
     assert tenants.named("other") is None
@@ -419,8 +425,8 @@ def test_a_suspended_tenant_has_its_keys_still(easel: Run, outputs: dict[str, st
     code, out, _ = easel("tenants", "suspend", "shop", "--yes")
     assert code == 0
     assert "The keys of shop (1) will be refused within 60 s" in out
-    made = tenants_of(outputs).of_key(key.strip())
-    assert made
+    assert whose(outputs, key) == "shop"
+    made = tenants_of(outputs).existing("shop")
     assert made.suspended
     assert easel("tenants", "resume", "shop")[0] == 0
     assert tenants_of(outputs).named("shop") == made.model_copy(update={"suspended": False})

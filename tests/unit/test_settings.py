@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import FrozenInstanceError, asdict, fields
 
 import pytest
-from pydantic import ValidationError
 
 from easel.settings import Settings
 
@@ -25,8 +25,9 @@ def test_each_field_is_the_variable_of_its_name_in_capitals() -> None:
         "moderation_failure": "closed",
         "keep_prompts": "False",
     }
-    environ = {name.upper(): words.get(name, "7") for name in Settings.model_fields}
-    read = Settings.from_env(environ).model_dump()
+    names = [field.name for field in fields(Settings)]
+    environ = {name.upper(): words.get(name, "7") for name in names}
+    read = asdict(Settings.from_env(environ))
     assert {str(value) for value in read.values()} == {"7", "7.0", "('7',)", *words.values()}
     assert Settings.from_env({"wait_seconds": "7"}).wait_seconds == 25
 
@@ -49,10 +50,15 @@ def test_origins_are_listed_by_comma(listed: str, origins: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WAIT_SECONDS", "soon"), ("MAX_PAID_ATTEMPTS", "1.5"), ("DEFAULT_QUALITY", "hd")],
+    [
+        ("WAIT_SECONDS", "soon"),
+        ("MAX_PAID_ATTEMPTS", "1.5"),
+        ("DEFAULT_QUALITY", "hd"),
+        ("KEEP_PROMPTS", ""),
+    ],
 )
 def test_a_wrong_value_is_refused_when_the_function_starts(name: str, value: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError, match=name):
         Settings.from_env({name: value})
 
 
@@ -64,5 +70,5 @@ def test_the_functions_own_environment_is_read_by_default(
 
 
 def test_settings_do_not_change() -> None:
-    with pytest.raises(ValidationError):
-        Settings().bucket = "another"
+    with pytest.raises(FrozenInstanceError):
+        Settings().bucket = "another"  # type: ignore[misc]  # it is what is tested

@@ -17,7 +17,6 @@ from easel.aws.ledger import Ledger
 from easel.aws.limits import Limits
 from easel.aws.pace import Paces
 from easel.aws.queue import Queue
-from easel.aws.secrets import Secrets
 from easel.aws.tenants import Tenants
 from easel.catalogue import Catalogue
 from easel.lifecycle import Lifecycle
@@ -122,6 +121,7 @@ def upstream(settings: Settings) -> Callable[[], Upstream]:
 
     @cache
     def made() -> Upstream:
+        from easel.aws.secrets import Secrets
         from easel.upstream import Upstream
 
         return Upstream(Secrets(clients.secrets(), settings.upstream_secret).upstream)

@@ -13,8 +13,9 @@ from easel import telemetry
 from easel.errors import Conflict
 from easel.identity import Identity, Known, Met
 from easel.jobs import Job
+from easel.keys import digest
 from easel.requests import Request
-from easel.tenants import Tenant, day, digest
+from easel.tenants import Tenant, day
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket

@@ -1,25 +1,19 @@
-"""What the template decides for a function: the only reader of the environment."""
+"""What the template decides for a function: the only reader of the environment.
+
+Without pydantic: the authorizer, whose cold start each call of a new caller waits for, needs none.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-
-
-def _listed(value: object) -> object:
-    """Return the parts of a text that lists them by comma."""
-    if not isinstance(value, str):
-        return value
-    return [part for each in value.split(",") if (part := each.strip())]
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """One field per environment variable of the template, which has the same name in capitals."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     bucket: str = ""
     """The bucket of inputs, images, inbox and outbox."""
@@ -32,7 +26,7 @@ class Settings(BaseModel):
     """The event bus that is told of every job's end. Empty: none is."""
     upstream_secret: str = ""
     """ARN of the secret that ``aws.secrets`` reads."""
-    wait_seconds: float = 25
+    wait_seconds: float = 25.0
     """How long a door waits for its job, at most."""
     integration_timeout_millis: int = 29_000
     """API Gateway's own limit; a door's answer is built 3 s before it."""
@@ -60,12 +54,36 @@ class Settings(BaseModel):
     """Whether a job keeps its prompt once it is closed, or only the prompt's digest."""
     retention_days: int = 30
     """How long images and finished jobs are kept."""
-    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    allowed_origins: tuple[str, ...] = ()
     """Origins whose pages may call (CORS)."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings; an absent variable has its default. Raises ValidationError."""
-        return cls.model_validate(
-            {name: environ[name.upper()] for name in cls.model_fields if name.upper() in environ}
-        )
+        """Read the settings; an absent variable has its default. Raises ValueError."""
+        kinds = get_type_hints(cls)
+        given: dict[str, Any] = {}
+        for name in (field.name for field in fields(cls)):
+            text = environ.get(name.upper())
+            if text is not None:
+                try:
+                    given[name] = _reader(kinds[name])(text)
+                except (LookupError, ValueError):
+                    raise ValueError(f"{name.upper()} is {text!r}: no {kinds[name]}") from None
+        return cls(**given)
+
+
+def _reader(kind: Any) -> Callable[[str], Any]:
+    """Return what makes a value of this kind from a variable's text."""
+    if get_origin(kind) is Literal:
+        return {word: word for word in get_args(kind)}.__getitem__
+    readers: dict[Any, Callable[[str], Any]] = {str: str, int: int, float: float, bool: _yes}
+    return readers.get(kind, _listed)
+
+
+def _yes(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a text that lists them by comma."""
+    return tuple(part for each in text.split(",") if (part := each.strip()))

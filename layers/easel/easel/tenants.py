@@ -1,13 +1,11 @@
-"""A tenant: who pays. Its keys, and the periods its money is counted in."""
+"""A tenant: who pays, and the periods its money is counted in."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -64,18 +62,6 @@ class Tenant(BaseModel):
     their own Authorization header, which S3 refuses."""
 
 
-class Key(NamedTuple):
-    """What is kept of a key: the SHA-256 of it, and when it was issued (Unix seconds)."""
-
-    digest: str
-    created_at: int
-
-    @property
-    def id(self) -> str:
-        """What an operator calls it by; it opens nothing."""
-        return self.digest[:12]
-
-
 def is_name(text: str) -> bool:
     """Tell whether a tenant can be called so: it stands in keys, paths and ids."""
     return bool(_NAME.fullmatch(text))
@@ -101,16 +87,6 @@ def valid_class(name: str) -> str:
             param="tenant_class",
         )
     return name
-
-
-def new_key() -> str:
-    """Return a tenant key of 256 random bits; its prefix lets secret scanners find it."""
-    return f"ek-{secrets.token_urlsafe(32)}"
-
-
-def digest(key: str) -> str:
-    """Return what is stored of a key: its SHA-256 in hex (a random key needs no salt)."""
-    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 def exceeded(period: str, budget: int, committed: int, spent: int, hold: int) -> BudgetExceeded:

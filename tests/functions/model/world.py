@@ -106,7 +106,7 @@ class World:
         self.now = START
         self.known = Known()
         self.line = Line(self._heard)
-        settings = Settings.from_env(environ).model_copy(update={"event_bus": "bus", **changes})
+        settings = replace(Settings.from_env(environ), **{"event_bus": "bus", **changes})
         easel = bootstrap.build(settings, clock=lambda: self.now, sleep=self._sleep)
         bus: Any = self if settings.event_bus else None
         worker = replace(

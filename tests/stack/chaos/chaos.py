@@ -21,7 +21,8 @@ import httpx2
 from openai import DefaultHttpxClient, OpenAI
 
 from easel.aws.tenants import Tenants
-from easel.tenants import Tenant, new_key
+from easel.keys import new_key
+from easel.tenants import Tenant
 from tests.stack.chaos import trials
 from tests.stack.chaos.cases import Case
 from tests.stack.chaos.courier import Courier

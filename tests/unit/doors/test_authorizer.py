@@ -7,9 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from easel.aws.tenants import Tenants
+from easel.aws.keys import Keys
 from easel.doors.authorizer import authorize
-from easel.tenants import Tenant
 from tests.unit.doors.events import event
 
 ALL_ROUTES = "arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/v1/*"
@@ -18,14 +17,14 @@ ALL_ROUTES = "arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/v1/*"
 class Known:
     """One tenant with one key, and one that is suspended."""
 
-    def of_key(self, key: str) -> Tenant | None:
-        suspended = Tenant(name="late", suspended=True)
-        return {"easel-local": Tenant(name="demo"), "ek-late": suspended}.get(key)
+    def tenant(self, key: str) -> dict[str, Any] | None:
+        suspended = {"name": "late", "suspended": True}
+        return {"easel-local": {"name": "demo"}, "ek-late": suspended}.get(key)
 
 
 def policy(authorization: str) -> dict[str, Any]:
     made = event("authorizer", authorizationToken=authorization)
-    return authorize(made, cast(Tenants, Known()))
+    return authorize(made, cast(Keys, Known()))
 
 
 def test_a_key_may_call_every_route() -> None:

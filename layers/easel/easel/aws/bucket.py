@@ -68,8 +68,8 @@ class Bucket:
         )
 
     def upload(self, key: str, stream: IO[bytes], content_type: str) -> None:
-        """Store a seekable stream of any length."""
-        self.client.upload_fileobj(stream, self.name, key, ExtraArgs={"ContentType": content_type})
+        """Store a seekable stream, of at most 5 GB."""
+        self.client.put_object(Bucket=self.name, Key=key, Body=stream, ContentType=content_type)
 
     def copy(self, source: str, key: str, version: str | None = None) -> str:
         """Store the object, or one of its versions, under another key, too; return its ETag there.

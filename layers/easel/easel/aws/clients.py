@@ -1,11 +1,16 @@
-"""boto3 clients as Easel wants them: with time-outs, and SigV4 for presigned URLs."""
+"""Clients as Easel wants them: with time-outs, and SigV4 for presigned URLs.
+
+They are botocore's, as boto3's own are: boto3 would add what nobody here uses, and a seventh to the
+time that a client takes from its import on.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session, get_session
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -23,30 +28,39 @@ _PATIENCE: dict[str, Any] = {
 }
 
 
+@cache
+def _session() -> Session:
+    """Return what all clients share: what is known of AWS, read once."""
+    return get_session()
+
+
+def _client(service: str, **more: Any) -> Any:
+    return _session().create_client(service, config=Config(**_PATIENCE, **more))
+
+
 def dynamodb() -> DynamoDBClient:
     """Return a DynamoDB client."""
-    return boto3.client("dynamodb", config=Config(**_PATIENCE))
+    return _client("dynamodb")
 
 
 def events() -> EventBridgeClient:
     """Return an EventBridge client."""
-    return boto3.client("events", config=Config(**_PATIENCE))
+    return _client("events")
 
 
 def secrets() -> SecretsManagerClient:
     """Return a Secrets Manager client."""
-    return boto3.client("secretsmanager", config=Config(**_PATIENCE))
+    return _client("secretsmanager")
 
 
 def sqs() -> SQSClient:
     """Return an SQS client."""
-    return boto3.client("sqs", config=Config(**_PATIENCE))
+    return _client("sqs")
 
 
 def s3() -> S3Client:
     """Return an S3 client that presigns with SigV4 on the bucket's own host.
 
-    boto3's default presigner is still SigV2 in the oldest regions.
+    Its default presigner is still SigV2 in the oldest regions.
     """
-    presigning = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
-    return boto3.client("s3", config=Config(**_PATIENCE).merge(presigning))
+    return _client("s3", signature_version="s3v4", s3={"addressing_style": "virtual"})

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from easel.aws.items import plain, read, values
+from easel.keys import digest
 from easel.questions import WAITING, Claim, Question, Waiting
-from easel.tenants import digest
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -5,8 +5,8 @@
 | ``key#{sha256 of the key}`` | tenant, created_at |
 | ``tenant#{name}`` | created_at, and the fields of ``tenants.Tenant``; None is left out |
 
-A call looks up its key, then its tenant. Only the operator lists, and the table is small: a scan
-does, and there is no index to keep.
+A call looks up its key, then its tenant (``aws.keys``). Only the operator lists, and the table is
+small: a scan does, and there is no index to keep.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from easel.aws.items import plain, read, values
 from easel.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from easel.tenants import Key, Tenant, digest, is_name
+from easel.keys import Key, digest
+from easel.tenants import Tenant, is_name
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -32,11 +33,6 @@ class Tenants:
 
     client: DynamoDBClient
     table: str
-
-    def of_key(self, key: str) -> Tenant | None:
-        """Return whose key it is; None for an unknown one."""
-        item = self._get(f"key#{digest(key)}")
-        return self.named(item["tenant"]) if item else None
 
     def named(self, name: str) -> Tenant | None:
         """Return the tenant of this name, if there is one."""

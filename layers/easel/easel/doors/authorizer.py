@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from easel.aws.tenants import Tenants
+    from easel.aws.keys import Keys
 
 
-def authorize(event: Mapping[str, Any], tenants: Tenants) -> dict[str, Any]:
+def authorize(event: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """Return API Gateway's policy. It is cached for all routes, so it names them all."""
     scheme, _, key = event["authorizationToken"].partition(" ")
-    tenant = tenants.of_key(key.strip()) if scheme.lower() == "bearer" else None
-    if tenant and tenant.suspended:
+    tenant = keys.tenant(key.strip()) if scheme.lower() == "bearer" else None
+    if tenant and tenant.get("suspended"):
         tenant = None
     api, stage = event["methodArn"].split("/")[:2]
     return {
-        "principalId": tenant.name if tenant else "nobody",
+        "principalId": tenant["name"] if tenant else "nobody",
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [
@@ -28,5 +29,5 @@ def authorize(event: Mapping[str, Any], tenants: Tenants) -> dict[str, Any]:
                 }
             ],
         },
-        "context": {"tenant": tenant.model_dump_json()} if tenant else {},
+        "context": {"tenant": json.dumps(tenant)} if tenant else {},
     }

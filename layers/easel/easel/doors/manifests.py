@@ -13,10 +13,10 @@ from easel import manifest
 from easel.doors.references import BEGINNING_BYTES, tenancy
 from easel.errors import InvalidRequest, NotFound
 from easel.inputs import MAX_IMAGES, Image, Inputs, begun
+from easel.keys import digest
 from easel.manifest import Manifest
 from easel.questions import Question, Waiting
 from easel.requests import Asked, Tenancy
-from easel.tenants import digest
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Found

@@ -42,10 +42,13 @@ def put(bucket: str, tenant: str, picture: Path, mask: Path | None, fields: dict
     client = clients.s3()
     folder = f"{tenant}/{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
     manifest = {**fields, "images": [picture.name]}
-    client.upload_file(str(picture), bucket, f"inbox/{folder}/{picture.name}")
+    named = {picture.name: picture}
     if mask:
         manifest["mask"] = f"mask/{mask.name}"
-        client.upload_file(str(mask), bucket, f"inbox/{folder}/{manifest['mask']}")
+        named[manifest["mask"]] = mask
+    for name, path in named.items():
+        with path.open("rb") as file:
+            client.put_object(Bucket=bucket, Key=f"inbox/{folder}/{name}", Body=file)
     body = json.dumps(manifest).encode()
     client.put_object(Bucket=bucket, Key=f"inbox/{folder}/{picture.stem}.json", Body=body)
     return f"outbox/{folder}/{picture.stem}.json.json"
@@ -70,5 +73,5 @@ def answer(bucket: str, document: str, out: Path, seconds: int) -> Saved:
     for key in told["images"]:
         ending = key.removeprefix(document.removesuffix(".json"))
         files.append(out / f"{Path(document).name.split('.json')[0]}-{told['id'][-8:]}{ending}")
-        client.download_file(bucket, key, str(files[-1]))
+        files[-1].write_bytes(client.get_object(Bucket=bucket, Key=key)["Body"].read())
     return Saved(files, told["cost_usd"], told["id"])

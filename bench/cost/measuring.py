@@ -21,14 +21,12 @@ from time import time
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-import boto3
-
 from bench.cost.counting import Counts, Meter, item_bytes
 from easel import bootstrap, telemetry
 from easel.aws import clients
 from easel.aws.items import plain
 from easel.aws.jobs import of_item
-from easel.aws.tenants import Tenants
+from easel.aws.keys import Keys
 from easel.doors import calls, https, jobs, pictures, queue
 from easel.doors.authorizer import authorize
 from easel.jobs import LEASE_SECONDS, Job
@@ -162,12 +160,11 @@ class Rehearsal:
         self._deployed = deployed
         deployed.tenant()
         deployed.standin.rule(image_bytes=IMAGE_BYTES)
-        session = boto3._get_default_session()._session
         self._shadow = deployment.client("dynamodb")
-        self._meter = Meter(session, self._shadow, deployed.environ["LEDGER_TABLE"])
+        self._meter = Meter(clients.session(), self._shadow, deployed.environ["LEDGER_TABLE"])
         self._played = Played()
         self._door, self._jobs, self._worker = (self._function() for _ in range(3))
-        self._tenants = Tenants(clients.dynamodb(), deployed.environ["TENANTS_TABLE"])
+        self._keys = Keys(clients.dynamodb(), deployed.environ["TENANTS_TABLE"])
         self._asked = 0
         self.made("generate", 1)
 
@@ -214,7 +211,7 @@ class Rehearsal:
         """Ask whose key it is."""
         event = self._deployed.event("authorizer", "https")
         with self._counting() as measured:
-            self._called(measured, "authorizer", lambda: authorize(event, self._tenants))
+            self._called(measured, "authorizer", lambda: authorize(event, self._keys))
         return measured
 
     def swept(self) -> Measured:

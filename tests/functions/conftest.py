@@ -16,6 +16,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from easel.aws import clients
 from local.standin import Standin
 from local.template import ROOT
 from tests import deployment
@@ -77,7 +78,6 @@ class Deployed:
 
     def tenant(self, name: str = "demo", key: str = "easel-local") -> None:
         """Make a tenant that the functions know."""
-        from easel.aws import clients
         from easel.aws.tenants import Tenants
         from easel.tenants import Tenant
 
@@ -88,7 +88,7 @@ class Deployed:
     def messages(self) -> list[dict[str, Any]]:
         """Take what is in the work queue, as the events Lambda would make of it."""
         url = self.environ["WORK_QUEUE_URL"]
-        sqs = boto3.client("sqs")
+        sqs = clients.sqs()
         got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
         for one in got:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
@@ -134,6 +134,7 @@ def deploy(monkeypatch: pytest.MonkeyPatch, standin: Standin) -> Iterator[Deploy
         "POWERTOOLS_METRICS_NAMESPACE": "Easel",
     }.items():
         monkeypatch.setenv(name, value)
+    clients.session.cache_clear()
     with mock_aws():
         environ = deployment.create()
         for name, value in environ.items():

@@ -112,8 +112,8 @@ class Line:
             raise NotFound("There is no such tenant.")
         return DEMO
 
-    def of_key(self, key: str) -> Tenant | None:
-        return DEMO if key == "easel-local" else None
+    def tenant(self, key: str) -> dict[str, Any] | None:
+        return DEMO.model_dump() if key == "easel-local" else None
 
 
 class Idle:

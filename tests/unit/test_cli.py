@@ -93,6 +93,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    clients.session.cache_clear()
     found = CloudFormation()
     hook = ("before-send.cloudformation.DescribeStacks", found)
     monkeypatch.setattr(
@@ -686,8 +687,8 @@ class Desk:
 @pytest.fixture
 def desk(outputs: dict[str, str]) -> Desk:
     desk = Desk()
-    assert boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION.events.register("provide-client-params.s3.PutObject", desk)
+    emitter = clients.session().get_component("event_emitter")
+    emitter.register("provide-client-params.s3.PutObject", desk)
     return desk
 
 
@@ -1016,9 +1017,9 @@ def test_a_death_in_between_loses_nothing_and_holds_nothing_twice(
         hook = (f"before-call.sqs.{dies}", die)
         hooked = [*botocore.handlers.BUILTIN_HANDLERS, hook]
         patch.setattr(botocore.handlers, "BUILTIN_HANDLERS", hooked)
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        clients.session.cache_clear()
         code, out, _ = easel("redrive", "--yes")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    clients.session.cache_clear()
     assert (code, out.splitlines()[-1]) == (1, "0 done, 1 failed")
     assert f"FAIL  demo {one.id}: Connection was closed" in out
     assert (desolate.job(one).status, desolate.committed()) == ("queued", HOLD)

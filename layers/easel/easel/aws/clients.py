@@ -29,33 +29,37 @@ _PATIENCE: dict[str, Any] = {
 
 
 @cache
-def _session() -> Session:
+def session() -> Session:
     """Return what all clients share: what is known of AWS, read once."""
     return get_session()
 
 
 def _client(service: str, **more: Any) -> Any:
-    return _session().create_client(service, config=Config(**_PATIENCE, **more))
+    return session().create_client(service, config=Config(**_PATIENCE, **more))
 
 
 def dynamodb() -> DynamoDBClient:
     """Return a DynamoDB client."""
-    return _client("dynamodb")
+    client: DynamoDBClient = _client("dynamodb")
+    return client
 
 
 def events() -> EventBridgeClient:
     """Return an EventBridge client."""
-    return _client("events")
+    client: EventBridgeClient = _client("events")
+    return client
 
 
 def secrets() -> SecretsManagerClient:
     """Return a Secrets Manager client."""
-    return _client("secretsmanager")
+    client: SecretsManagerClient = _client("secretsmanager")
+    return client
 
 
 def sqs() -> SQSClient:
     """Return an SQS client."""
-    return _client("sqs")
+    client: SQSClient = _client("sqs")
+    return client
 
 
 def s3() -> S3Client:
@@ -63,4 +67,5 @@ def s3() -> S3Client:
 
     Its default presigner is still SigV2 in the oldest regions.
     """
-    return _client("s3", signature_version="s3v4", s3={"addressing_style": "virtual"})
+    client: S3Client = _client("s3", signature_version="s3v4", s3={"addressing_style": "virtual"})
+    return client

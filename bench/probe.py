@@ -1,8 +1,9 @@
 """A measured process: imports a module, then calls its handler on each line of JSON it is given.
 
 It says of every call what CPU it took, in seconds, user and system, of all threads, the event's
-and the answer's JSON included as in Lambda's own runtime client; and its peak memory so far, in
-bytes. Where the environment has WARM_UPS, the calls after so many are profiled by their CPU.
+and the answer's JSON included as in Lambda's own runtime client; how long it took; and its memory,
+the peak so far and what is left of it, in bytes. Where the environment has
+WARM_UPS, the calls after so many are profiled by their CPU.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ def cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def peak() -> int:
-    """Return the peak of this process's resident memory, in bytes."""
+def memory(kind: str = "VmHWM") -> int:
+    """Return the peak of this process's resident memory, or what it is now (VmRSS), in bytes."""
     # Linux lets a child begin with its parent's ru_maxrss; this one starts anew.
     status = Path("/proc/self/status")
     if status.exists():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
+        return int(status.read_text().partition(f"{kind}:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -47,19 +48,20 @@ def main(module: str, replies: TextIO) -> None:
     """Serve standard input until it ends."""
     before = cpu()
     handler = getattr(importlib.import_module(module), "handler", None)
-    _say(replies, cpu=cpu() - before, memory=peak())
+    _say(replies, cpu=cpu() - before, memory=memory())
     profile, unprofiled = cProfile.Profile(time.process_time), os.environ.get("WARM_UPS")
     for count, line in enumerate(sys.stdin):
-        before = cpu()
+        began, before = time.monotonic(), cpu()
         if unprofiled and count >= int(unprofiled):
             profile.enable()
         answer: dict[str, Any] = handler(json.loads(line), context())  # type: ignore[misc] # it has one
         json.dumps(answer)
         profile.disable()
-        spent, memory = cpu() - before, peak()
+        spent = {"cpu": cpu() - before, "wall": time.monotonic() - began}
+        spent |= {"memory": memory(), "resident": memory("VmRSS")}
         # Cut, so that passing it on does not raise the peak.
         short = {k: v[:4000] if isinstance(v, str) else v for k, v in answer.items()}
-        _say(replies, cpu=spent, memory=memory, answer=short)
+        _say(replies, **spent, answer=short)
     if unprofiled:
         for order in ("cumulative", "tottime"):
             pstats.Stats(profile, stream=replies).strip_dirs().sort_stats(order).print_stats(10)

@@ -34,7 +34,7 @@ from local.servers import bind, free_port, running
 from local.template import ROOT, gateway_responses, load
 
 TENANT, KEY = "demo", "easel-local"
-_PLENTY_BYTES = 8 << 30
+_PLENTY_BYTES = 4 << 30
 WELCOME = """\
 Easel, an OpenAI-compatible image API
 

@@ -27,7 +27,7 @@ RUN = {
     "awslambdaric": ("tests/stack/test_direct.py", "-m awslambdaric"),
     "cfn-lint": ("Makefile", "/cfn-lint template.yaml"),
     "checkov": ("Makefile", "/checkov -f template.yaml"),
-    "ministack": ("local/emulator.py", "ministack/bin/ministack"),
+    "ministack": ("local/unpacked.py", "from ministack.app import main"),
     "mypy": ("Makefile", "-m mypy"),
     "pip": ("Makefile", "SAM downloads"),
     "pytest-xdist": ("Makefile", "pytest -n 3"),

@@ -55,6 +55,12 @@ Resources:
     Type: AWS::Serverless::Function
     Properties: {CodeUri: plain/, Handler: app.handler, Runtime: python3.13}
 """
+INVOCATION = {
+    "Content-Type": "application/json",
+    "Lambda-Runtime-Aws-Request-Id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:f",
+    "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
+}
 _PATIENCE_SECONDS = 60
 
 
@@ -89,6 +95,16 @@ def build_one_client(folder: Path) -> Path:
     return folder
 
 
+class _Api(ThreadingHTTPServer):
+    """The runtime API, whose caller is killed while it waits."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of it."""
+
+
 def started(
     code: Sequence[Path], environ: dict[str, str], event: dict[str, Any], log: Path
 ) -> Start:
@@ -103,11 +119,9 @@ def started(
                 threading.Event().wait(_PATIENCE_SECONDS)
             body = json.dumps(event).encode()
             self.send_response(200)
-            self.send_header(
-                "Lambda-Runtime-Aws-Request-Id", "00000000-0000-4000-8000-000000000000"
-            )
+            for name, value in INVOCATION.items():
+                self.send_header(name, value)
             self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 900_000))
-            self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:::function:f")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -123,9 +137,7 @@ def started(
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Runtime) as server, log.open("ab") as output:
-        server.daemon_threads = True
-        server.block_on_close = False
+    with _Api(("127.0.0.1", 0), Runtime) as server, log.open("ab") as output:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         path = ":".join(str(folder) for folder in code)
         environ = environ | {

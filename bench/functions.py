@@ -44,7 +44,7 @@ class Probe:
                 command, env=environ, stdin=PIPE, stdout=PIPE, stderr=output, text=True
             )
         self._log = log
-        self.imported = self.receive()
+        self.receive()
 
     def send(self, event: Event) -> None:
         """Begin a call."""
@@ -90,9 +90,7 @@ class Bench:
         folder = self.build / f"{name.capitalize()}Function" if function else HERE
         path = f"{folder}:{self.build}/Dependencies/python:{self.build}/Easel/python"
         environ = {**self.environ, "PYTHONPATH": path}
-        probe = Probe("app" if function else name, environ, self._log)
-        self.taken[f"import {name}"].append(probe.imported)
-        return probe
+        return Probe("app" if function else name, environ, self._log)
 
     def pictures(self) -> None:
         """Make pictures in turn: by the plain script, and by a call that waits; then repeat it."""
@@ -123,11 +121,11 @@ class Bench:
 
     def many(self) -> None:
         """Make ten pictures of 3 MB in a worker that has made one, then take the largest inputs."""
-        edit, worker = self.start("edit"), self.start("worker")
+        door, edit, worker = (self.start(name) for name in ("generate", "edit", "worker"))
         opening = with_headers(generate(), {"prefer": "respond-async"})
-        self._call("open", edit, opening)
+        self._call("open", door, opening)
         self._call("one", worker, self.message())
-        self._call("open", edit, with_headers(generate("many", n=MANY), opening["headers"]))
+        self._call("open", door, with_headers(generate("many", n=MANY), opening["headers"]))
         self._call("many", worker, self.message())
         data = noise()
         inputs = [{"file_id": self._uploaded(data)} for _ in range(MOST_INPUTS)]
@@ -135,8 +133,8 @@ class Bench:
         large = with_headers(large, opening["headers"]) | {"resource": "/images/edits"}
         self._call("large edit", edit, large)
         self._call("large worker", worker, self.message())
-        self._end(("worker", worker))
-        edit.close()
+        for probe in (door, edit, worker):
+            probe.close()
 
     def opened(self, *, keep: bool = False) -> str:
         """Open a job without waiting; return its id. Its message stays only to ``keep``."""
@@ -196,7 +194,7 @@ ASKED = {"model": "gpt-image-2.5-flare", "quality": "medium", "size": "1024x1024
 def example(function: str, door: str) -> Event:
     """Return events/{function}/{door}.json, as if sent now."""
     event: Event = json.loads((ROOT / f"events/{function}/{door}.json").read_text())
-    if door == "https":
+    if "requestContext" in event:
         event["requestContext"]["requestTimeEpoch"] = int(time.time() * 1000)
     return event
 

@@ -27,7 +27,6 @@ RUN = {
     "awslambdaric": ("tests/stack/test_direct.py", "-m awslambdaric"),
     "cfn-lint": ("Makefile", "/cfn-lint template.yaml"),
     "checkov": ("Makefile", "/checkov -f template.yaml"),
-    "ministack": ("local/unpacked.py", "from ministack.app import main"),
     "mypy": ("Makefile", "-m mypy"),
     "pip": ("Makefile", "SAM downloads"),
     "pytest-xdist": ("Makefile", "pytest -n 3"),
@@ -35,7 +34,11 @@ RUN = {
     "uv": ("Makefile", "/uv pip compile"),
     "types-pyyaml": ("Makefile", "-m mypy --strict"),
 }
-ELSEWHERE = {"langchain_community": "langchain-community", "schemathesis": "schemathesis"}
+ELSEWHERE = {
+    "langchain_community": "langchain-community",
+    "ministack": "ministack",
+    "schemathesis": "schemathesis",
+}
 """What is imported in an environment of its own, and the package that brings it."""
 LAMBDAS = {"boto3", "botocore"}
 """What Lambda's runtime brings; the layer does not."""

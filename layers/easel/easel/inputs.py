@@ -7,11 +7,11 @@ fetched. Of an upload a door sees only the beginning: the worker checks it whole
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+import pybase64
 from pydantic import BaseModel, ConfigDict
 
 from easel.errors import InvalidRequest
@@ -245,7 +245,7 @@ def _given(reference: Reference, param: str, locate: Locate) -> Given:
             param=param,
         )
     try:
-        return base64.b64decode(body, validate=True)
+        return pybase64.b64decode(body, validate=True)
     except ValueError:
         raise InvalidRequest(
             f"Invalid {param!r}: the data URL is not base64.", param=param

@@ -6,11 +6,11 @@ cut out while it is read; the JSON that remains is small, and is read as any oth
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
+import pybase64
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from easel.errors import UpstreamUnknown
@@ -144,5 +144,5 @@ def _quote(data: bytes, at: int) -> int:
 def _decoded(text: bytearray) -> bytes:
     """Return the image. Raises ValueError where it is none."""
     if b"\\" in text:  # a slash may be written as two characters
-        return base64.b64decode(json.loads(b'"' + text + b'"'), validate=True)
-    return base64.b64decode(text, validate=True)
+        return pybase64.b64decode(json.loads(b'"' + text + b'"'), validate=True)
+    return pybase64.b64decode(text, validate=True)

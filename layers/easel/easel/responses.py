@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import pybase64
 
 from easel.inputs import Image
 from easel.jobs import Job
@@ -172,5 +173,5 @@ def _datum(
     if response_format != "b64_json":
         datum |= {"url": links.url(image.key), "expires_at": links.expires_at}
     if response_format != "url":
-        datum["b64_json"] = base64.b64encode(links.read(image.key)).decode()
+        datum["b64_json"] = pybase64.b64encode_as_string(links.read(image.key))
     return datum

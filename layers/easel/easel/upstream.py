@@ -13,7 +13,6 @@ Sources: OpenAI's error codes guide and the community's reports on image 429s, N
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -25,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import httpx2
 import openai
+import pybase64
 
 from easel.errors import (
     UpstreamBusy,
@@ -113,7 +113,7 @@ class Upstream:
         """
         part: dict[str, Any] = {"type": "text", "text": given}
         if isinstance(given, bytes):
-            url = f"data:image/jpeg;base64,{base64.b64encode(given).decode()}"
+            url = f"data:image/jpeg;base64,{pybase64.b64encode_as_string(given)}"
             part = {"type": "image_url", "image_url": {"url": url}}
         response = self._post("/moderations", {"model": _JUDGE, "input": [part]}, timeout)
         try:

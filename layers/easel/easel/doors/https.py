@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import pybase64
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from pydantic import ValidationError
 
@@ -43,7 +43,7 @@ class Call:
         if not self.event.is_base64_encoded:
             return (self.event.body or "").encode(errors="surrogatepass")
         try:
-            return base64.b64decode(self.event.body or "", validate=True)
+            return pybase64.b64decode(self.event.body or "", validate=True)
         except ValueError:
             raise InvalidRequest("The body arrived damaged: it is no base64.") from None
 

@@ -68,6 +68,7 @@ def colds(bench: Bench, state: Path) -> dict[str, list[cold.Start]]:
     """Start every function in turn, so many times, each after one start that does not count."""
     built = bench.build
     shared = [built / "Dependencies/python", built / "Easel/python"]
+    runtime = cold.build_runtime(state / "runtime")
     plain = cold.build_plain(state / "plain", SHIPPED)
     bare = cold.build_one_client(state / "one-client")
     opened = bench.opened()
@@ -90,7 +91,7 @@ def colds(bench: Bench, state: Path) -> dict[str, list[cold.Start]]:
                 event = bench.message()
             if name == "generate":
                 event = with_headers(generate(), {"prefer": "respond-async"})
-            start = cold.started(code, bench.environ, event, state / "cold.log")
+            start = cold.started([*code, runtime], bench.environ, event, state / "cold.log")
             if name == "generate":
                 bench.message()
             if "error" in start.answer or start.answer.get("statusCode", 200) >= 400:

@@ -1,7 +1,8 @@
 """Cold starts: a function's process under AWS's runtime client, from its start to its first answer.
 
 The process is awslambdaric's, fed by a runtime API of our own (docs.aws.amazon.com/lambda/latest/
-dg/runtimes-api.html). Its code is only read, so what was not compiled when it was built is compiled
+dg/runtimes-api.html), with what Lambda's runtime has beside it, boto3 among that, compiled. The
+function's own code is only read, so what was not compiled when it was built is compiled
 anew by every process. CPU is user and system of that process; on Lambda, where a small function has
 a part of a processor, it is what is waited for.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +24,10 @@ from typing import Any, NamedTuple
 
 from local.emulator import VENV
 
-PYTHON = VENV / "sam/bin/python"
+PYTHON = VENV / "ministack/bin/python"
+RUNTIME = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py.py")
+"""AWS's runtime client, and what it imports. It comes with SAM's, whose boto3 also finds awscrt and
+pyOpenSSL, and loads them: on Lambda there is neither."""
 SAM = VENV / "sam/bin/sam"
 PLAIN = """\
 import boto3
@@ -66,6 +71,18 @@ class Start(NamedTuple):
     answer: dict[str, Any]
 
 
+def build_runtime(folder: Path) -> Path:
+    """Lay out what Lambda's runtime has, compiled as it is there; return the client's code."""
+    (samcli,) = VENV.glob("sam/lib/python3*/site-packages")
+    (boto3,) = VENV.glob("ministack/lib/python3*/site-packages")
+    folder.mkdir(parents=True)
+    for found in (path for name in RUNTIME for path in samcli.glob(name)):
+        (shutil.copytree if found.is_dir() else shutil.copy)(found, folder / found.name)
+    packages = [boto3 / name for name in ("boto3", "botocore", "s3transfer", "urllib3", "dateutil")]
+    _compile(folder, *packages, boto3 / "jmespath", boto3 / "six.py")
+    return folder
+
+
 def build_plain(folder: Path, requirements: Path) -> Path:
     """Build the plain function by ``sam build`` alone; return its code."""
     (folder / "plain").mkdir(parents=True)
@@ -84,9 +101,13 @@ def build_one_client(folder: Path) -> Path:
     """Write the function that makes one client, compiled; return its code."""
     folder.mkdir(parents=True)
     (folder / "app.py").write_text(ONE_CLIENT)
-    compiling = [str(PYTHON), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run([*compiling, str(folder)], check=True)
+    _compile(folder)
     return folder
+
+
+def _compile(*paths: Path) -> None:
+    compiling = [str(PYTHON), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*compiling, *map(str, paths)], check=True)
 
 
 def started(
@@ -108,6 +129,7 @@ def started(
             )
             self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 900_000))
             self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:::function:f")
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -196,7 +196,7 @@ ASKED = {"model": "gpt-image-2.5-flare", "quality": "medium", "size": "1024x1024
 def example(function: str, door: str) -> Event:
     """Return events/{function}/{door}.json, as if sent now."""
     event: Event = json.loads((ROOT / f"events/{function}/{door}.json").read_text())
-    if door == "https":
+    if "requestContext" in event:
         event["requestContext"]["requestTimeEpoch"] = int(time.time() * 1000)
     return event
 

@@ -9,10 +9,13 @@ SOURCES := template.yaml $(shell find functions layers -not -name '__pycache__' 
 # sam build ships no bytecode, and a function's disk is read-only: without it every cold start compiles anew.
 # Of the dependencies nobody reads the sources: half the files, and a third of the bytes, stay here.
 COMPILE := $(VENV)/sam/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash
+# Nor does anybody paint text or AVIF here, convert colour profiles, or show powertools' pages.
+UNREAD := _avif.* _imagingcms.* _imagingft.* _imagingmorph.* _imagingtk.* libavif-* libbrotli* libfreetype-* \
+	libharfbuzz-* liblcms2-* libpng16-* swagger-ui*
 define compile
 	@$(COMPILE) -x /Dependencies/ $(1)
 	@$(COMPILE) -b -s $(1)/Dependencies -p /opt $(1)/Dependencies
-	@find $(1)/Dependencies \( -name '*.py' -o -name '*.pyi' \) -delete
+	@find $(1)/Dependencies -type f \( -name '*.py' -o -name '*.pyi' $(UNREAD:%=-o -name '%') \) -delete
 	@find $(1)/Dependencies -name __pycache__ -prune -exec rm -r {} +
 endef
 RESOLVE := $(VENV)/update/bin/uv pip compile --quiet --upgrade --system-certs --python-version 3.13 --python-platform linux \
@@ -100,6 +103,7 @@ cost: $(VENV)/dev/ready
 build: $(VENV)/sam/ready
 	@$(SAM) build
 	$(call compile,.aws-sam/build)
+	@du -sh .aws-sam/build/*/
 
 deploy: build
 	@$(SAM) deploy --config-env $(ENV)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -17,7 +18,7 @@ from easel.jobs import Attempt, Job
 from easel.rendered import Rendered
 from easel.requests import Request
 
-answers = Answers(Bucket(clients.s3(), os.environ["BUCKET"]))
+answers = Answers(Bucket(cache(clients.s3), os.environ["BUCKET"]))
 job = Job.new(
     "bench", Request(operation="generate", model="x", prompt="x", parameters={}), hold=1, now=1
 )

@@ -4,6 +4,7 @@ Checks what the caller wants to upload (``uploads``), and answers with a presign
 that (``doors.uploads``, ``aws.bucket``) and the id that edits name it by. The file goes to S3.
 """
 
+from functools import cache
 from time import time
 from typing import Any
 
@@ -15,7 +16,7 @@ from easel.doors import https, uploads
 from easel.settings import Settings
 
 settings = Settings.from_env()
-bucket = Bucket(clients.s3(), settings.bucket)
+bucket = Bucket(cache(clients.s3), settings.bucket)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -200,15 +200,35 @@ def loaded(*functions: str) -> set[str]:
     return set(probe.stdout.split())
 
 
-def test_no_handler_loads_openais_sdk_or_pillow_before_it_needs_them() -> None:
-    modules = loaded(*(path.parent.name for path in HANDLERS))
-    assert "easel.worker" in modules
-    assert not {"openai", "httpx2", "PIL", "easel.upstream"} & modules
+POWERTOOLS = {f"aws_lambda_powertools{part}" for part in ("", ".utilities.data_classes")}
+BATCH = "aws_lambda_powertools.utilities.batch"
+AWS = "botocore.client"
+HEAVY = {
+    # what takes a cold start 10 ms or more
+    *("openai", "httpx2", "PIL", "pydantic", "boto3", "s3transfer"),
+    *("aws_lambda_powertools.utilities.parameters", BATCH, AWS, *POWERTOOLS),
+}
+LOADED = {
+    # all of it that a function has loaded when it is ready
+    "authorizer": {AWS},
+    "models": {"pydantic", *POWERTOOLS},
+    "inputs": {"pydantic", AWS, *POWERTOOLS},
+    "jobs": {"pydantic", AWS, *POWERTOOLS},
+    "generate": {"pydantic", AWS, *POWERTOOLS},
+    "edit": {"pydantic", AWS, BATCH, *POWERTOOLS},
+    "variation": {"pydantic", AWS, *POWERTOOLS},
+    "worker": {"pydantic", AWS, BATCH, *POWERTOOLS},
+    "sweep": {"pydantic", AWS, "aws_lambda_powertools"},
+}
 
 
-def test_the_models_load_nothing_of_aws() -> None:
-    # Powertools signs botocore's user agent, and loads no more of it than that.
-    assert not {"boto3", "botocore.client", "easel.aws", "easel.bootstrap"} & loaded("models")
+@pytest.mark.parametrize("function", sorted(path.parent.name for path in HANDLERS))
+def test_a_handler_loads_only_what_its_door_needs(function: str) -> None:
+    modules = loaded(function)
+    assert HEAVY & modules == LOADED[function]
+    assert not {"easel.upstream", "easel.openapi", "easel.aws.secrets"} & modules
+    if function == "models":
+        assert not {"easel.aws", "easel.bootstrap"} & modules
 
 
 # --- the tests themselves ---

@@ -396,7 +396,7 @@ def served(route: str, name: str | None = None) -> Any:
 
 def granted() -> Any:
     client = boto3.client("s3", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-    bucket = Bucket(client, "b")
+    bucket = Bucket(lambda: client, "b")
     return json.loads(uploads.grant(call("inputs"), bucket, 3600, NOW).rendered("r")["body"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import IO
 
 import pytest
@@ -18,7 +19,7 @@ PNG, MASK = picture(), picture(mode="RGBA")
 
 @pytest.fixture
 def bucket(environ: dict[str, str]) -> Bucket:
-    return Bucket(clients.s3(), environ["BUCKET"])
+    return Bucket(cache(clients.s3), environ["BUCKET"])
 
 
 def uploaded(bucket: Bucket, key: str, data: bytes) -> Image:

@@ -76,7 +76,7 @@ def build(
         settings.ledger_table,
         settings.keep_prompts,
     )
-    bucket = Bucket(clients.s3(), settings.bucket)
+    bucket = Bucket(cache(clients.s3), settings.bucket)
     inbox = Inbox(dynamodb, settings.jobs_table, settings.retention_days)
     outbox = Outbox(bucket, inbox, ledger.job, settings.inbox_wait_seconds, clock)
     worker = Worker(
@@ -91,7 +91,8 @@ def build(
         clock,
         sleep,
     )
-    queue = Queue(clients.sqs(), settings.work_queue_url) if settings.work_queue_url else None
+    url = settings.work_queue_url
+    queue = Queue(cache(clients.sqs), url) if url else None
     lifecycle = Lifecycle(settings, catalogue, ledger, bucket, queue, worker, outbox, clock, sleep)
     return Easel(
         settings=settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +16,7 @@ from easel.aws.bucket import Bucket
 
 @pytest.fixture(scope="module")
 def bucket(environ: dict[str, str]) -> Bucket:
-    return Bucket(clients.s3(), environ["BUCKET"])
+    return Bucket(cache(clients.s3), environ["BUCKET"])
 
 
 def content_type(bucket: Bucket, key: str) -> str:
@@ -53,7 +54,7 @@ def test_what_is_not_there_is_a_key_error_or_none(bucket: Bucket) -> None:
 
 def test_any_other_failure_is_not_taken_for_absence(bucket: Bucket) -> None:
     with pytest.raises(ClientError):
-        Bucket(bucket.client, "no-such-bucket").find("a")
+        Bucket(bucket.connect, "no-such-bucket").find("a")
 
 
 def test_metadata_comes_with_the_bytes(bucket: Bucket) -> None:
@@ -121,7 +122,7 @@ def test_an_objects_presence_is_told(bucket: Bucket) -> None:
 
 
 def test_a_bucket_that_tells_nothing_is_an_error(environ: dict[str, str]) -> None:
-    bucket = Bucket(clients.s3(), environ["BUCKET"])
+    bucket = Bucket(cache(clients.s3), environ["BUCKET"])
     denied = AWSResponse("https://s3", 403, {}, None), {"Error": {"Code": "403"}}
     bucket.client.meta.events.register("before-call.s3.HeadObject", lambda **_: denied)
     with pytest.raises(ClientError):

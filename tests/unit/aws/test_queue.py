@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 from easel.aws import clients
@@ -14,7 +15,7 @@ def received(queue: Queue, **options: Any) -> list[Any]:
 
 
 def test_a_message_names_the_job_and_no_more(environ: dict[str, str]) -> None:
-    queue = Queue(clients.sqs(), environ["WORK_QUEUE_URL"])
+    queue = Queue(cache(clients.sqs), environ["WORK_QUEUE_URL"])
     assert queue.send("demo", "job_1") is True
     [message] = received(queue, AttributeNames=["MessageGroupId"])
     assert json.loads(message["Body"]) == {"tenant": "demo", "job": "job_1"}
@@ -22,7 +23,7 @@ def test_a_message_names_the_job_and_no_more(environ: dict[str, str]) -> None:
 
 
 def test_a_message_is_hidden_and_comes_again(environ: dict[str, str]) -> None:
-    queue = Queue(clients.sqs(), environ["WORK_QUEUE_URL"])
+    queue = Queue(cache(clients.sqs), environ["WORK_QUEUE_URL"])
     queue.send("demo", "job_1")
     [message] = received(queue, VisibilityTimeout=60)
     assert queue.hide(message["ReceiptHandle"], 0) is True
@@ -34,5 +35,5 @@ def test_a_message_is_hidden_and_comes_again(environ: dict[str, str]) -> None:
 
 
 def test_a_message_that_was_not_sent_is_told(environ: dict[str, str]) -> None:
-    missing = Queue(clients.sqs(), environ["WORK_QUEUE_URL"] + "-of-another-name")
+    missing = Queue(cache(clients.sqs), environ["WORK_QUEUE_URL"] + "-of-another-name")
     assert missing.send("demo", "job_1") is False

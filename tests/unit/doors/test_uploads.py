@@ -21,7 +21,7 @@ CLIENT = boto3.client("s3", "us-east-1", aws_access_key_id="a", aws_secret_acces
 
 def granted(body: str, tenant: str = "demo") -> dict[str, Any]:
     made = call("inputs", body=body, context={"authorizer": {"tenant": f'{{"name": "{tenant}"}}'}})
-    reply = grant(made, Bucket(CLIENT, "bucket"), 600, NOW)
+    reply = grant(made, Bucket(lambda: CLIENT, "bucket"), 600, NOW)
     assert reply.status == 200
     said: dict[str, Any] = json.loads(reply.rendered("r")["body"])
     return said

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -52,10 +52,18 @@ _NONE = ("NoSuchKey", "NoSuchVersion", "404")
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Reads, writes and presigns."""
+    """Reads, writes and presigns. ``connect`` makes the client, or returns the one it made.
 
-    client: S3Client
+    A job that is told without its pictures needs none, and S3's costs more to make than others.
+    """
+
+    connect: Callable[[], S3Client]
     name: str
+
+    @property
+    def client(self) -> S3Client:
+        """S3."""
+        return self.connect()
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store the bytes. Whoever opens an SVG's URL is given a file, and runs no script of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,14 @@ _LONGEST_HIDDEN_SECONDS = 11 * 3600
 class Queue:
     """Sends work messages. Duplicates are harmless: the ledger decides who works."""
 
-    client: SQSClient
+    connect: Callable[[], SQSClient]
+    """Makes the client, or returns the one it made: who only reads jobs sends nothing."""
     url: str
+
+    @property
+    def client(self) -> SQSClient:
+        """SQS."""
+        return self.connect()
 
     def send(self, tenant: str, job_id: str) -> bool:
         """Ask some worker to look at the job; tell whether the message surely went off."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from easel import openapi
+from easel.catalogue import Catalogue
 from easel.doors import cors
 from easel.errors import NotFound
+from easel.settings import Settings
 
 APP, SHOP = "https://app.example.com", "https://shop.example.com"
 
@@ -26,6 +31,12 @@ def test_a_listed_page_may_read_and_others_know_that_it_depends(origin: str) -> 
     )
     assert headers["vary"] == "origin"
     assert "access-control-allow-credentials" not in headers
+
+
+def test_a_listed_page_may_read_every_header_that_is_documented() -> None:
+    document = openapi.document(Catalogue.load(), Settings(), date(2026, 11, 22), "/v1")
+    shown_anyway = {"cache-control"}
+    assert set(cors.EXPOSED) == document["components"]["headers"].keys() - shown_anyway
 
 
 @pytest.mark.parametrize(

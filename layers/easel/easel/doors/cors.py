@@ -17,7 +17,13 @@ EXPOSED = (
     "location",
     "age",
     "retry-after",
+    "retry-after-ms",
     "x-should-retry",
+    *(
+        f"x-ratelimit-{said}-{what}"
+        for what in ("requests", "images")
+        for said in ("limit", "remaining", "reset")
+    ),
     "preference-applied",
     "deprecation",
     "sunset",

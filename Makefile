@@ -5,7 +5,7 @@ PYTHON := $(VENV)/dev/bin/python
 # SAM downloads wheels for another processor by name alone: as a constraint, the hashes hold for those too.
 SAM := PIP_CONSTRAINT=layers/dependencies/requirements.txt PATH="$(CURDIR)/$(VENV)/sam/bin:$$PATH" sam
 MACHINE := $(if $(filter x86_64 amd64,$(shell uname -m)),x86_64,arm64)
-SOURCES := template.yaml $(shell find functions layers -not -name '__pycache__' -not -name '*.pyc')
+SOURCES := template.yaml $(shell find functions layers -type f -not -name '*.pyc')
 # sam build ships no bytecode, and a function's disk is read-only: without it every cold start compiles anew.
 # Of the dependencies nobody reads the sources: half the files, and a third of the bytes, stay here.
 COMPILE := $(VENV)/sam/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash

@@ -9,6 +9,7 @@ import pytest
 from moto import mock_aws
 
 from easel import telemetry
+from easel.aws import clients
 from tests import deployment
 
 
@@ -19,6 +20,8 @@ def environ() -> Iterator[dict[str, str]]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        # The one before may have had a test's hooks, for tables that are gone.
+        clients.session.cache_clear()
         yield deployment.create()
 
 

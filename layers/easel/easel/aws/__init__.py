@@ -1,1 +1,1 @@
-"""The AWS adapters: one module per service, and nothing else imports boto3."""
+"""The AWS adapters: one module per service, and nothing else imports botocore."""

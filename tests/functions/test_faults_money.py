@@ -227,3 +227,17 @@ def test_usage_without_details_is_priced_as_images(deployed: Deployed, easel: Ea
     with upstream(deployed, 200, images(usage=TOTALS)):
         run(deployed)
     assert ended(deployed, easel, job).charge == 9 * 8 + 439 * 30
+
+
+@pytest.mark.parametrize("drop", ["during", "after"])
+def test_a_line_that_is_lost_is_counted_even_amid_the_answer(
+    deployed: Deployed, easel: Easel, drop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.standin.rule(drop=drop)
+    lost = opened(easel)
+    run(deployed)
+    ended = easel.lifecycle.find(lost.tenant, lost.id)
+    assert (ended.status, ended.charge) == ("failed", ended.hold)
+    said = capsys.readouterr().out
+    assert '"UpstreamFailed":[1' in said
+    assert "UpstreamLatency" not in said

@@ -17,7 +17,7 @@ Per model and operation, since upstream knows no tenants:
 
 | metric | what |
 |---|---|
-| UpstreamLatency | milliseconds until upstream answered with images |
+| UpstreamLatency | milliseconds until upstream's images had arrived, and were stored |
 | UpstreamLimited | its 429s |
 | UpstreamFailed | its 5xxs, and lines that were lost |
 

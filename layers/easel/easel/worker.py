@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from easel.aws.pace import Paces
     from easel.catalogue import Catalogue
     from easel.notifications import Notifier
-    from easel.rendered import Rendered
     from easel.settings import Settings
     from easel.upstream import Upstream
 
@@ -160,8 +159,7 @@ class Worker:
             return self._fail(job, refused)
         judged = self._moderator.policy(job) == "prompt+output"
         try:
-            rendered = self._rendered(job, upstream, inputs, until)
-            answer = self._answers.keep(job, rendered, hidden=judged)
+            answer = self._bought(job, upstream, inputs, until, hidden=judged)
         except UpstreamBusy as busy:
             return self._back_off(job.refuse(), busy, until)
         except UpstreamUnknown as unknown:
@@ -181,12 +179,20 @@ class Worker:
         hold = job.attempts[-1].hold  # by today's catalogue the model may have no price
         return self.ledger.begin(self._fresh(job.begin(hold)), hold)
 
-    def _rendered(
-        self, job: Job, upstream: Upstream, inputs: Mapping[str, IO[bytes]], until: float
-    ) -> Rendered:
+    def _bought(
+        self,
+        job: Job,
+        upstream: Upstream,
+        inputs: Mapping[str, IO[bytes]],
+        until: float,
+        *,
+        hidden: bool,
+    ) -> Answer:
+        """Make the paid call, and keep what arrives of it: its line may be lost until the end."""
         left = min(until - self.clock() - _LAST_SECONDS, _LONGEST_CALL_SECONDS)
         with telemetry.called(job, self.clock):
-            return upstream.render(job.request, inputs, timeout=max(1, left))
+            rendered = upstream.render(job.request, inputs, timeout=max(1, left))
+            return self._answers.keep(job, rendered, hidden=hidden)
 
     def _back_off(self, job: Job, busy: UpstreamBusy, until: float) -> Job:
         """Call again later, if that is not too late; nothing was billed."""

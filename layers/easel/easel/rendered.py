@@ -92,42 +92,47 @@ class Rendered:
 
 
 def _cut(chunks: Iterable[bytes], rest: bytearray) -> Iterator[bytearray]:
-    """Yield each image's base64 as JSON has it; ``rest`` becomes the JSON with numbers instead.
+    """Yield each image's base64 as JSON has it; ``rest`` becomes the JSON with numbers instead."""
+    image: bytearray | None = None
+    inside, name, opened, closed, count = False, b"", 0, 0, 0
+    for piece, quoted in _pieces(chunks):
+        into = rest if image is None else image
+        into += piece
+        if not quoted:
+            continue
+        inside = not inside
+        if inside:
+            if name == _IMAGE and rest[closed:].strip() == b":":
+                image = bytearray()
+            rest += b'"'
+            opened = len(rest)
+            continue
+        done, image = image, None
+        if done is not None:
+            rest += str(count).encode()
+            count += 1
+        name = bytes(rest[opened:])
+        rest += b'"'
+        closed = len(rest)
+        if done is not None:
+            yield done
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield the JSON cut at the quotes that begin and end its strings; whether one follows.
 
     Quotes and backslashes are never part of another character in UTF-8, so bytes will do.
     """
-    image: bytearray | None = None
-    inside, held, name, opened, closed, count = False, b"", b"", 0, 0, 0
+    inside, held = False, b""
     for chunk in chunks:
-        data, at, held = held + chunk, 0, b""
-        while at < len(data):
-            into = rest if image is None else image
-            quote = _quote(data, at) if inside else data.find(b'"', at)
-            if quote < 0:
-                # A backslash at the end is one half of something.
-                end = len(data[at:].rstrip(b"\\")) + at if inside else len(data)
-                into += data[at:end]
-                held = data[end:]
-                break
-            into += data[at:quote]
-            at = quote + 1
-            inside = not inside
-            if inside:
-                is_image = name == _IMAGE and rest[closed:].strip() == b":"
-                rest += b'"'
-                opened, image = len(rest), bytearray() if is_image else None
-                continue
-            if image is not None:
-                rest += str(count).encode()
-                count += 1
-                done, image = image, None
-                name = b""
-            else:
-                done, name = None, bytes(rest[opened:])
-            rest += b'"'
-            closed = len(rest)
-            if done is not None:
-                yield done
+        data, at = held + chunk, 0
+        while (quote := _quote(data, at) if inside else data.find(b'"', at)) >= 0:
+            yield data[at:quote], True
+            at, inside = quote + 1, not inside
+        # A backslash at the end is one half of something.
+        end = at + len(data[at:].rstrip(b"\\")) if inside else len(data)
+        yield data[at:end], False
+        held = data[end:]
 
 
 def _quote(data: bytes, at: int) -> int:

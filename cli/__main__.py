@@ -1,6 +1,6 @@
 """`easel`: tenants, their keys and costs, the inbox, what is stuck, and whether all is well.
 
-A command finds the stack by its outputs and its parts by boto3, in whatever AWS the environment
+A command finds the stack by its outputs and its parts by botocore, in whatever AWS the environment
 leads to: the local stack's where AWS_ENDPOINT_URL is set.
 """
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 
 from cli import ROOT
+from easel.aws import clients
 from easel.errors import EaselError
 
 _LOCAL = ROOT / ".local" / "stack.json"
@@ -57,9 +56,9 @@ class Stack(BaseModel):
         """Read a stack's outputs. A given region is that of all later calls. Raises Failure."""
         with explained():
             if region:
-                os.environ["AWS_DEFAULT_REGION"] = region
+                clients.session().set_config_variable("region", region)
             try:
-                client = boto3.client("cloudformation")
+                client = clients.cloudformation()
             except ValueError as error:
                 raise Failure(
                     f"{error}. Check --region and AWS_ENDPOINT_URL, a whole URL."

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.session import Session, get_session
 
 if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_events import EventBridgeClient
     from types_boto3_s3 import S3Client
@@ -36,6 +37,12 @@ def session() -> Session:
 
 def _client(service: str, **more: Any) -> Any:
     return session().create_client(service, config=Config(**_PATIENCE, **more))
+
+
+def cloudformation() -> CloudFormationClient:
+    """Return a CloudFormation client, for the operator's command."""
+    client: CloudFormationClient = _client("cloudformation")
+    return client
 
 
 def dynamodb() -> DynamoDBClient:

@@ -56,7 +56,7 @@ def test_no_event_says_the_prompt_or_a_message() -> None:
 
 
 def test_a_rule_for_easel_gets_it(events: Events) -> None:
-    sqs, bus = deployment.client("sqs"), events.client()
+    sqs, bus = deployment.client("sqs"), events.connect()
     queue = sqs.create_queue(QueueName="told")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     bus.put_rule(Name="easel", EventPattern='{"source": ["easel"]}')

@@ -23,9 +23,10 @@ DETAIL_TYPE = "easel.job.finished"
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Puts events; ``client`` is made at the first, since most functions never put one."""
+    """Puts events."""
 
-    client: Callable[[], EventBridgeClient]
+    connect: Callable[[], EventBridgeClient]
+    """Makes the client, or returns the one it made: most functions never put an event."""
     bus: str
     bucket: str
     """Where the images lie that an event names."""
@@ -40,7 +41,7 @@ class Events:
             "Detail": json.dumps(detail(job, self.bucket)),
         }
         try:
-            answer = self.client().put_events(Entries=[entry])
+            answer = self.connect().put_events(Entries=[entry])
         except (BotoCoreError, ClientError):
             return False
         return answer["FailedEntryCount"] == 0

@@ -24,6 +24,7 @@ import boto3
 
 from bench import cold
 from bench.functions import (
+    ASYNC,
     CALLS,
     HERE,
     IMAGE_BYTES,
@@ -44,7 +45,6 @@ from local.servers import free_port
 from local.standin import Control
 
 STARTS = 7
-Taken = dict[str, list[float]]
 
 
 class Row(NamedTuple):
@@ -84,33 +84,31 @@ def colds(bench: Bench, state: Path) -> dict[str, list[cold.Start]]:
     runtime = cold.build_runtime(state / "runtime")
     plain = cold.build_plain(state / "plain", SHIPPED)
     bare = cold.build_one_client(state / "one-client")
-    opened = bench.opened()
+    opened, _ = bench.opened()
     port = free_port()
     here = {"api_key": "sk-none", "base_url": f"http://127.0.0.1:{port}/v1"}
     secret = boto3.client("secretsmanager").create_secret(
         Name="bench", SecretString=json.dumps(here)
     )
     environ = {**bench.environ, "UPSTREAM_SECRET": secret["ARN"]}
-    asks: dict[str, tuple[list[Path], Event]] = {
-        "plain": ([plain], {}),
-        "one client": ([bare], {}),
+    asks: dict[str, tuple[list[Path], Callable[[], Event]]] = {
+        "plain": ([plain], dict),
+        "one client": ([bare], dict),
         "generate": (
             [built / "GenerateFunction", *shared],
-            with_headers(generate(), {"prefer": "respond-async"}),
+            lambda: with_headers(generate(), ASYNC),
         ),
-        "jobs": ([built / "JobsFunction", *shared], job(opened)),
-        "authorizer": ([built / "AuthorizerFunction", *shared], example("authorizer", "https")),
-        "worker": ([built / "WorkerFunction", *shared], {}),
+        "jobs": ([built / "JobsFunction", *shared], lambda: job(opened)),
+        "authorizer": (
+            [built / "AuthorizerFunction", *shared],
+            lambda: example("authorizer", "https"),
+        ),
+        "worker": ([built / "WorkerFunction", *shared], lambda: bench.opened()[1]),
     }
     taken: dict[str, list[cold.Start]] = {name: [] for name in asks}
     for _ in range(1 + STARTS):
-        for name, (code, event) in asks.items():
-            if name == "worker":
-                bench.opened(keep=True)
-                event = bench.message()
-            if name == "generate":
-                event = with_headers(generate(), {"prefer": "respond-async"})
-            start = cold.started([*code, runtime], environ, event, state / "cold.log", port)
+        for name, (code, ask) in asks.items():
+            start = cold.started([*code, runtime], environ, ask(), state / "cold.log", port)
             if name == "generate":
                 bench.message()
             if not RIGHT[name](start.answer):
@@ -132,9 +130,13 @@ def rows(bench: Bench, starts: dict[str, list[cold.Start]]) -> Iterator[Row]:
         yield Row(f"cold start to the first answer: {what}", plain, cpu[name], cpu["plain"], reach)
     for name, reach in (("authorizer", 1.1), ("jobs", 1.3)):
         yield Row(f"the same: {name}", one, cpu[name], cpu["one client"], reach)
-    warm = {
-        name: [one["cpu"] * 1000 for one in bench.taken[name][WARM_UPS:]] for name in bench.taken
-    }
+    warm, wall = (
+        {
+            name: [one[kind] * 1000 for one in taken[WARM_UPS:]]
+            for name, taken in bench.taken.items()
+        }
+        for kind in ("cpu", "wall")
+    )
     both = [a + b for a, b in zip(warm["door"], warm["worker"], strict=True)]
     yield Row(
         "warm generate, door + worker, one 2 MB PNG", "plain script", both, warm["plain"], 1.5
@@ -148,9 +150,6 @@ def rows(bench: Bench, starts: dict[str, list[cold.Start]]) -> Iterator[Row]:
     above = (bench.taken["many"][0]["memory"] - idle) / 1e6
     image = f"one image of {MANY_BYTES / 1e6:g} MB, decoded"
     yield Row(f"peak memory of n={MANY} above idle", image, [above], [MANY_BYTES / 1e6], 10, "MB")
-    wall = {
-        name: [one["wall"] * 1000 for one in bench.taken[name][WARM_UPS:]] for name in bench.taken
-    }
     latency = "latency of an answer already there, warm, one after the other"
     yield Row(latency, "two DynamoDB reads in boto3", wall["result"], wall["two reads"], 2.0)
 
@@ -163,10 +162,8 @@ def report(bench: Bench, starts: dict[str, list[cold.Start]]) -> Iterator[str]:
     yield "\n| cold start | CPU ms | wall ms |"
     yield "|---|---:|---:|"
     for name, taken in starts.items():
-        cpu, wall = (
-            median(each) * 1000 for each in ([s.cpu for s in taken], [s.wall for s in taken])
-        )
-        yield f"| {name} | {cpu:.0f} | {wall:.0f} |"
+        cpu, wall = median(one.cpu for one in taken), median(one.wall for one in taken)
+        yield f"| {name} | {cpu * 1000:.0f} | {wall * 1000:.0f} |"
     yield "\n| peak memory | MB |"
     yield "|---|---:|"
     for name, what in MEMORY.items():

@@ -24,9 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from local.emulator import VENV
+from local.emulator import PYTHON, VENV
 
-PYTHON = VENV / "ministack/bin/python"
 RUNTIME = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py.py")
 """AWS's runtime client, and what it imports. It comes with SAM's, whose boto3 also finds awscrt and
 pyOpenSSL, and loads them: on Lambda there is neither."""

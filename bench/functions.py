@@ -21,16 +21,16 @@ import boto3
 from PIL import Image
 
 from easel import uploads
-from local.emulator import VENV
+from local.emulator import PYTHON
 from local.template import ROOT
 
 HERE = Path(__file__).parent
-PYTHON = VENV / "ministack/bin/python"
 WARM_UPS, CALLS = 3, 9
 IMAGE_BYTES = 2_000_000
 MANY, MANY_BYTES = 10, 3_000_000
 MOST_INPUTS = 16
 FUNCTIONS = {"generate", "edit", "worker", "jobs"}
+ASYNC = {"prefer": "respond-async"}
 Event = dict[str, Any]
 
 
@@ -122,29 +122,25 @@ class Bench:
     def many(self) -> None:
         """Make ten pictures of 3 MB in a worker that has made one, then take the largest inputs."""
         door, edit, worker = (self.start(name) for name in ("generate", "edit", "worker"))
-        opening = with_headers(generate(), {"prefer": "respond-async"})
-        self._call("open", door, opening)
+        self._call("open", door, with_headers(generate(), ASYNC))
         self._call("one", worker, self.message())
-        self._call("open", door, with_headers(generate("many", n=MANY), opening["headers"]))
+        self._call("open", door, with_headers(generate("many", n=MANY), ASYNC))
         self._call("many", worker, self.message())
         data = noise()
         inputs = [{"file_id": self._uploaded(data)} for _ in range(MOST_INPUTS)]
         large = generate("largely", images=inputs, size="1536x1024", n=MANY)
-        large = with_headers(large, opening["headers"]) | {"resource": "/images/edits"}
+        large = with_headers(large, ASYNC) | {"resource": "/images/edits"}
         self._call("large edit", edit, large)
         self._call("large worker", worker, self.message())
         for probe in (door, edit, worker):
             probe.close()
 
-    def opened(self, *, keep: bool = False) -> str:
-        """Open a job without waiting; return its id. Its message stays only to ``keep``."""
+    def opened(self) -> tuple[str, Event]:
+        """Open a job without waiting; return its id, and the event of its message."""
         door = self.start("generate")
-        answer = self._call("open", door, with_headers(generate(), {"prefer": "respond-async"}))
+        answer = self._call("open", door, with_headers(generate(), ASYNC))
         door.close()
-        if not keep:
-            self.message()
-        made: dict[str, str] = json.loads(answer["body"])
-        return made["id"]
+        return json.loads(answer["body"])["id"], self.message()
 
     def _uploaded(self, data: bytes) -> str:
         """Put an upload; return its id."""

@@ -14,7 +14,9 @@ import boto3
 from local.template import ROOT, gateway_responses, load
 
 VENV = ROOT / ".local" / "venv"
-COMMAND = [str(VENV / "ministack/bin/python"), "-P", str(ROOT / "local/unpacked.py")]
+PYTHON = VENV / "ministack/bin/python"
+"""With what Lambda's runtime brings, but for AWS's runtime client."""
+COMMAND = [str(PYTHON), "-P", str(ROOT / "local/unpacked.py")]
 # A function inherits the emulator's environment, so that gets no more than a process needs.
 PASSED_ON = ("PATH", "LANG", "TZ", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 

@@ -160,8 +160,8 @@ def create_tenant(table: str) -> None:
 
 
 def _roomy(state: Path) -> Path:
-    """Return where the emulator is to unpack functions, anew for each process: in memory, if it is
-    plenty, since there thousands of files come and go in no time."""
+    """Return where the emulator is to write: in memory, if it is plenty, since every process of a
+    function is given its archives anew."""
     memory = Path("/dev/shm")
     if not memory.is_dir():
         return state

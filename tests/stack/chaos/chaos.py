@@ -38,8 +38,6 @@ READERS = 2
 """Callers that read their result at once: those who come must not keep them from it."""
 FUNCTIONS = ("Generate", "Edit", "Worker", "Sweep")
 """The ones that run jobs."""
-MEMORY = Path("/dev/shm")
-"""A new process unpacks its code and its layers: on a disk that is half of what a kill costs."""
 
 
 class Chaos:
@@ -153,7 +151,7 @@ def chaos(seed: int, doors: int = 6, workers: int = 16) -> Iterator[Chaos]:
     ``doors`` is how many callers may keep a door's process busy at once, ``workers`` how many jobs
     are worked at once.
     """
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as state:
+    with tempfile.TemporaryDirectory() as state:
         yield from _chaos(Path(state), random.Random(seed), doors, workers)
 
 

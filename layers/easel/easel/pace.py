@@ -36,7 +36,9 @@ _LATE_SECONDS = 120
 """How much later than told a job may come, with a sweep a minute and a queue, and be waited for."""
 _MOST_LINES = 1000
 _COURTESY = 0.12
-"""Of a turn: so long who is next in its line leaves the slot to those whose turn it was before."""
+"""Of a turn: so long who is next leaves the slot to those whose turn it was before."""
+_HASTE = 8
+"""Who is an image behind leaves it for a ninth of that alone."""
 _NEAR = 3
 """With no more images than so many before it, a job's turn is near."""
 _IMAGE = 1_000_000
@@ -96,7 +98,7 @@ class Pace(BaseModel):
         ahead = max(0, first - self.passed) * (others + 1) / _IMAGE
         # Of those whose turn has come, who is furthest behind is first.
         behind = max(0, self.passed - first) / _IMAGE
-        courtesy = _COURTESY / (1 + 8 * behind) if others else 0
+        courtesy = _COURTESY / (1 + _HASTE * behind) if others else 0
         at = free + (ahead + courtesy) * interval
         if at <= now:
             lines[tenant] = Line(end, now)

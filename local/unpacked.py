@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ministack.app import main  # type: ignore[import-not-found]  # in its own environment
+from ministack.app import main
 
 _unpack = zipfile.ZipFile.extractall
 _one_at_a_time = threading.Lock()

@@ -11,7 +11,7 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any
 
-from multipart import MultipartParser, parse_options_header  # type: ignore[import-untyped]  # ships no py.typed
+from multipart import MultipartParser, parse_options_header
 from PIL import Image, ImageOps
 
 from local.standin.refusals import IMAGE_ERROR, Refusal, duplicate, invalid_type, invalid_value

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from multipart import (  # type: ignore[import-untyped]  # it ships no types
+from multipart import (
     MultipartError,
     MultipartSegment,
     ParserLimitReached,

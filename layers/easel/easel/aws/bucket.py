@@ -23,7 +23,11 @@ from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef
+    from types_boto3_s3.type_defs import (
+        CopySourceTypeDef,
+        GetObjectOutputTypeDef,
+        GetObjectRequestTypeDef,
+    )
 
 
 class Found(NamedTuple):
@@ -127,18 +131,20 @@ class Bucket:
         return Found(data, length, got["ETag"], metadata, got.get("VersionId"))
 
     def _get(self, key: str, version: str | None, first: int | None) -> GetObjectOutputTypeDef:
-        asked: dict[str, str] = {}
+        asked: GetObjectRequestTypeDef = {"Bucket": self.name, "Key": key}
         if version is not None:
             asked["VersionId"] = version
         if first is not None:
             asked["Range"] = f"bytes=0-{first - 1}"
-        return self.client.get_object(Bucket=self.name, Key=key, **asked)  # type: ignore[arg-type]  # plain dict
+        return self.client.get_object(**asked)
 
     def download(self, key: str, etag: str | None, file: IO[bytes]) -> None:
         """Write the object to the file. Raises KeyError where there is none of this ``etag``."""
-        asked = {} if etag is None else {"IfMatch": etag}
+        asked: GetObjectRequestTypeDef = {"Bucket": self.name, "Key": key}
+        if etag is not None:
+            asked["IfMatch"] = etag
         try:
-            got = self.client.get_object(Bucket=self.name, Key=key, **asked)  # type: ignore[arg-type]  # plain dict
+            got = self.client.get_object(**asked)
         except ClientError as error:
             if error.response["Error"]["Code"] in (*_NONE, "PreconditionFailed", "412"):
                 raise KeyError(key) from None

@@ -20,10 +20,8 @@ from easel.identity import Seen
 from easel.jobs import Job
 from easel.tenants import Tenant
 from easel.usage import UsageReport
+from tests.unit.cli.conftest import Run
 from tests.unit.examples import answer, request
-from tests.unit.test_cli import Run, cloudformation, easel, outputs, standin
-
-__all__ = ["cloudformation", "easel", "outputs", "standin"]
 
 Made = Callable[..., Job]
 

@@ -130,7 +130,7 @@ def sentenced(easel: Easel, status: int, answer: dict[str, Any]) -> list[int]:
 
     events = easel.lifecycle.worker.notifier.events
     assert events
-    events.client().meta.events.register("before-call.eventbridge.PutEvents", answered)
+    events.connect().meta.events.register("before-call.eventbridge.PutEvents", answered)
     return seen
 
 

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from logging import getLogger
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from tests.stack.chaos.chaos import MEMORY
 from tests.stack.conftest import described, start, stop
 from tests.stack.running import Running, unique, until
 
@@ -20,17 +18,16 @@ say = getLogger("pacing").info
 
 
 @pytest.fixture
-def paced() -> Iterator[Running]:
+def paced(tmp_path: Path) -> Iterator[Running]:
     """A stack that keeps to 60 images a minute, before an upstream that takes 36 in 36 seconds."""
     parameters = ("UpstreamImagesPerMinute=60", "WaitSeconds=3", "WorkerConcurrency=6")
-    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as state:
-        process = start(Path(state), *parameters)
-        try:
-            stack = Running(described(Path(state), process))
-            stack.standin.rate(36, seconds_per_minute=36)
-            yield stack
-        finally:
-            stop(process)
+    process = start(tmp_path, *parameters)
+    try:
+        stack = Running(described(tmp_path, process))
+        stack.standin.rate(36, seconds_per_minute=36)
+        yield stack
+    finally:
+        stop(process)
 
 
 def test_three_tenants_and_a_late_call_share_upstreams_rate(paced: Running) -> None:

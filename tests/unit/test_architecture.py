@@ -23,7 +23,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # from the ground up; a module may import what is below it, and its own layer
-    ("errors", "settings", "keys", "pace"),
+    ("deferred", "errors", "settings", "keys", "pace"),
     ("formats",),
     ("images",),
     ("parameters", "sizes", "prices"),
@@ -201,12 +201,11 @@ def loaded(*functions: str) -> set[str]:
 
 
 POWERTOOLS = {f"aws_lambda_powertools{part}" for part in ("", ".utilities.data_classes")}
-BATCH = "aws_lambda_powertools.utilities.batch"
 AWS = "botocore.client"
 HEAVY = {
     # what takes a cold start 10 ms or more
     *("openai", "httpx2", "PIL", "pydantic", "boto3", "s3transfer"),
-    *("aws_lambda_powertools.utilities.parameters", BATCH, AWS, *POWERTOOLS),
+    *("aws_lambda_powertools.utilities.parameters", AWS, *POWERTOOLS),
 }
 LOADED = {
     # all of it that a function has loaded when it is ready
@@ -215,9 +214,9 @@ LOADED = {
     "inputs": {"pydantic", AWS, *POWERTOOLS},
     "jobs": {"pydantic", AWS, *POWERTOOLS},
     "generate": {"pydantic", AWS, *POWERTOOLS},
-    "edit": {"pydantic", AWS, BATCH, *POWERTOOLS},
+    "edit": {"pydantic", AWS, *POWERTOOLS},
     "variation": {"pydantic", AWS, *POWERTOOLS},
-    "worker": {"pydantic", AWS, BATCH, *POWERTOOLS},
+    "worker": {"pydantic", AWS, *POWERTOOLS},
     "sweep": {"pydantic", AWS, "aws_lambda_powertools"},
 }
 

@@ -122,7 +122,7 @@ def secret(url: str, key: str = "sk-1", **more: Any) -> UpstreamSecret:
 def render(
     wire: Wire, asked: Request | None = None, timeout: float = 5, **inputs: bytes
 ) -> Rendered:
-    upstream = Upstream(lambda afresh=False: secret(wire.url))
+    upstream = Upstream(lambda: secret(wire.url))
     files = {key: BytesIO(data) for key, data in inputs.items()}
     rendered = upstream.render(asked or request(), files, timeout=timeout)
     assert list(rendered.pictures()) == [PNG]
@@ -201,7 +201,7 @@ def test_a_variation_is_an_edit(wire: Wire) -> None:
 def test_the_end_user_goes_as_a_keyed_hash(wire: Wire) -> None:
     pseudonym = "5" * 64
     for key in ("sk-1", "sk-1", "sk-2"):
-        upstream = Upstream(lambda afresh=False, key=key: secret(wire.url, key))
+        upstream = Upstream(lambda key=key: secret(wire.url, key))
         upstream.render(request(user=pseudonym), {}, timeout=5)
     first, again, other = (sent.json["safety_identifier"] for sent in wire.sent)
     assert first == again != other
@@ -218,22 +218,17 @@ def test_also_beside_files(wire: Wire) -> None:
 
 def test_the_secret_says_where_and_for_whom(wire: Wire) -> None:
     said = secret(wire.url, organization="org-1", project="proj-1")
-    Upstream(lambda afresh=False: said).render(request(), {}, timeout=5)
+    Upstream(lambda: said).render(request(), {}, timeout=5)
     headers = wire.sent[0].headers
     assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")
 
 
 def test_the_client_is_kept_from_call_to_call(wire: Wire) -> None:
-    asked = []
-
-    def said(afresh: bool = False) -> UpstreamSecret:
-        asked.append(afresh)
-        return secret(wire.url)
-
-    upstream = Upstream(said)
+    keys = iter(("sk-1",))
+    upstream = Upstream(lambda: secret(wire.url, next(keys)))
     for _ in range(2):
         upstream.render(request(), {}, timeout=5)
-    assert asked == [False]
+    assert not list(keys)
 
 
 # --- moderation ---
@@ -242,7 +237,7 @@ JUDGED = {"id": "modr-1", "model": "omni-moderation-latest"}
 
 
 def judged(wire: Wire, given: str | bytes, timeout: float = 5) -> tuple[str, ...] | None:
-    return Upstream(lambda afresh=False: secret(wire.url)).moderate(given, timeout=timeout)
+    return Upstream(lambda: secret(wire.url)).moderate(given, timeout=timeout)
 
 
 @pytest.mark.parametrize(
@@ -295,8 +290,8 @@ def test_moderation_fails_as_pictures_do(wire: Wire) -> None:
 def test_moderation_reads_a_rotated_key_afresh(wire: Wire) -> None:
     wire.body = json.dumps({**JUDGED, "results": [{"flagged": False, "categories": {}}]}).encode()
     wire.accepts = lambda authorization: authorization == "Bearer sk-new"
-    keys = {False: "sk-old", True: "sk-new"}
-    upstream = Upstream(lambda afresh=False: secret(wire.url, keys[afresh]))
+    keys = iter(("sk-old", "sk-new"))
+    upstream = Upstream(lambda: secret(wire.url, next(keys)))
     assert upstream.moderate("a cat", timeout=5) is None
     assert len(wire.sent) == 2
 
@@ -462,8 +457,8 @@ def test_a_wait_that_is_none_is_not_taken(wire: Wire, seconds: str) -> None:
 
 def test_a_rotated_key_is_read_afresh_once(wire: Wire) -> None:
     wire.accepts = lambda authorization: authorization == "Bearer sk-new"
-    keys = {False: "sk-old", True: "sk-new"}
-    upstream = Upstream(lambda afresh=False: secret(wire.url, keys[afresh]))
+    keys = iter(("sk-old", "sk-new"))
+    upstream = Upstream(lambda: secret(wire.url, next(keys)))
     for _ in range(2):
         upstream.render(request(), {}, timeout=5)
     assert [sent.headers["authorization"][-3:] for sent in wire.sent] == ["old", "new", "new"]
@@ -478,16 +473,9 @@ def test_a_key_that_stays_refused_is_the_operators_to_mend(wire: Wire) -> None:
     assert len(wire.sent) == 2
 
 
-def test_check_reads_the_key_afresh_and_asks_for_what_is_free(wire: Wire) -> None:
-    asked = []
-
-    def said(afresh: bool = False) -> UpstreamSecret:
-        asked.append(afresh)
-        return secret(wire.url)
-
+def test_check_asks_for_what_is_free(wire: Wire) -> None:
     wire.body = b'{"object": "list", "data": []}'
-    Upstream(said).check()
-    assert asked == [True]
+    Upstream(lambda: secret(wire.url)).check()
     assert [sent.path for sent in wire.sent] == ["/v1/models"]
 
 
@@ -495,13 +483,13 @@ def test_check_reads_the_key_afresh_and_asks_for_what_is_free(wire: Wire) -> Non
 def test_check_tells_what_is_no_openai(wire: Wire, body: bytes) -> None:
     wire.body = body
     with pytest.raises(UpstreamMisconfigured):
-        Upstream(lambda afresh=False: secret(wire.url)).check()
+        Upstream(lambda: secret(wire.url)).check()
 
 
 def test_check_tells_a_refused_key(wire: Wire) -> None:
     wire.error(401, message="no", code="invalid_api_key")
     with pytest.raises(UpstreamMisconfigured):
-        Upstream(lambda afresh=False: secret(wire.url)).check()
+        Upstream(lambda: secret(wire.url)).check()
 
 
 # --- the line ---

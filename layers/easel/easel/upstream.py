@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import httpx2
-import openai
 import pybase64
 
+from easel.deferred import deferred
 from easel.errors import (
     UpstreamBusy,
     UpstreamFailure,
@@ -35,6 +35,9 @@ from easel.errors import (
 )
 from easel.images import CONTENT_TYPES
 from easel.rendered import Rendered, whole
+
+with deferred("openai.types"):
+    import openai
 
 if TYPE_CHECKING:
     from easel.aws.secrets import UpstreamSecret
@@ -71,9 +74,9 @@ _WAIT_IN_TEXT = re.compile(
 
 
 class Upstream:
-    """OpenAI, or whatever speaks like it. ``secret(afresh=…)`` brings the key."""
+    """OpenAI, or whatever speaks like it. ``secret`` reads the key, again once it is refused."""
 
-    def __init__(self, secret: Callable[..., UpstreamSecret]) -> None:
+    def __init__(self, secret: Callable[[], UpstreamSecret]) -> None:
         """Connect on the first call."""
         self._secret = secret
         self._client: openai.OpenAI | None = None
@@ -131,8 +134,6 @@ class Upstream:
         files: list[File] | None = None,
         user: str | None = None,
     ) -> httpx2.Response:
-        headers = {"Content-Type": "multipart/form-data"} if files else {}
-
         def post(client: openai.OpenAI) -> httpx2.Response:
             extra = {"safety_identifier": _keyed(client.api_key, user)} if user else {}
             return client.post(
@@ -140,7 +141,7 @@ class Upstream:
                 body={**body, **extra},
                 files=files,
                 options={
-                    "headers": {**headers, **_UNREAD},
+                    "headers": _UNREAD | ({"Content-Type": "multipart/form-data"} if files else {}),
                     "timeout": httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
                 },
                 cast_to=openai.APIResponse[httpx2.Response],
@@ -154,7 +155,7 @@ class Upstream:
 
     def _connected(self, *, afresh: bool = False) -> openai.OpenAI:
         if self._client is None or afresh:
-            secret = self._secret(afresh=afresh)
+            secret = self._secret()
             if self._client is not None:
                 self._client.close()
             self._client = openai.OpenAI(
@@ -274,8 +275,7 @@ def _name(value: object) -> str | None:
 
 def _word(value: object) -> str | None:
     """Return a param as upstream gave it, if it is one."""
-    short = isinstance(value, str) and len(value) <= _LONGEST_WORD
-    return whole(value) if short else None
+    return whole(value) if isinstance(value, str) and len(value) <= _LONGEST_WORD else None
 
 
 def _message(error: openai.APIStatusError) -> str:

@@ -1,19 +1,17 @@
-"""Upstream's key, from Secrets Manager through Powertools, read again after a rotation."""
+"""Upstream's key, from Secrets Manager."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.utilities.parameters import GetParameterError, SecretsProvider
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
 from easel.errors import UpstreamMisconfigured
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
-
-_MAX_AGE_SECONDS = 300
 
 
 class UpstreamSecret(BaseModel):
@@ -36,26 +34,26 @@ class UpstreamSecret(BaseModel):
 
 
 class Secrets:
-    """Reads the upstream secret; kept for five minutes per container."""
+    """Reads the upstream secret whenever it is asked to: who has the key keeps it."""
 
     def __init__(self, client: SecretsManagerClient, name: str) -> None:
         """Take the client, and the secret's name or ARN."""
-        self._provider = SecretsProvider(boto3_client=client)
-        self._name = name
+        self._client, self._name = client, name
 
-    def upstream(self, *, afresh: bool = False) -> UpstreamSecret:
+    def upstream(self) -> UpstreamSecret:
         """Return the secret: a plain key, or JSON with api_key, base_url, organization, project.
 
         Raises UpstreamMisconfigured where it cannot be read, or holds neither.
         """
         try:
-            value = self._provider.get(self._name, max_age=_MAX_AGE_SECONDS, force_fetch=afresh)
-        except GetParameterError:
+            text = (
+                self._client.get_secret_value(SecretId=self._name).get("SecretString", "").strip()
+            )
+        except (BotoCoreError, ClientError):
             raise UpstreamMisconfigured(
                 "The secret with the upstream key cannot be read. Operator: put a value in it, "
                 "and let the function's role read it."
             ) from None
-        text = str(value).strip()
         try:
             fields = json.loads(text) if text.startswith("{") else {"api_key": text}
             return UpstreamSecret.model_validate(fields)

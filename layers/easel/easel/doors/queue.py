@@ -10,11 +10,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from easel import telemetry
@@ -40,16 +35,23 @@ def work(event: Mapping[str, Any], lifecycle: Lifecycle, until: float) -> dict[s
 
 
 def each(event: Mapping[str, Any], handle: Callable[[SQSRecord], None]) -> dict[str, Any]:
-    """Handle every record by itself, and name those that shall come again."""
+    """Handle every record by itself; name those that shall come again, as Lambda wants it.
 
-    def safely(record: SQSRecord) -> None:
-        try:
-            handle(record)
-        except Waits:
-            raise
-        except Exception as error:
-            telemetry.unexpected(error)
-            raise
+    docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    again = [
+        record.message_id for record in map(SQSRecord, event["Records"]) if _again(record, handle)
+    ]
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}
 
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(dict(event), safely, processor))
+
+def _again(record: SQSRecord, handle: Callable[[SQSRecord], None]) -> bool:
+    """Handle the record; return whether its message shall come again."""
+    try:
+        handle(record)
+    except Waits:
+        return True
+    except Exception as error:
+        telemetry.unexpected(error)
+        return True
+    return False

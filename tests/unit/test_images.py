@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+import warnings
 import zlib
 from hashlib import sha256
 from io import BytesIO
@@ -220,11 +221,14 @@ def scanned(times: int) -> bytes:
 PNG, JPEG = picture("png"), picture("jpeg")
 SCAN = JPEG.index(b"\xff\xda")
 MANY = 300_000
+PACKED = zlib.compress(bytes(1 << 19))
 BUSY = {
     "a PNG of empty chunks": inserted(PNG, 33, chunk(b"teXt", b"") * MANY),
     "a PNG of empty pixels": inserted(PNG, 33, chunk(b"IDAT", b"") * MANY),
     "a JPEG of comments": inserted(JPEG, SCAN, segment(0xFE) * MANY),
+    "a PNG of profiles": inserted(PNG, 33, chunk(b"iCCP", b"a\0\0" + PACKED) * 17),
     "a JPEG of EXIF, ever longer": inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0..") * MANY),
+    "a JPEG of much EXIF": inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0" + bytes(9000)) * 8),
     "a JPEG of padding": inserted(JPEG, SCAN, b"\xff" * MANY),
     "a JPEG of stray bytes": inserted(JPEG, SCAN, b"\0" * MANY),
     "a JPEG of scans": scanned(1000),
@@ -240,6 +244,49 @@ def test_as_many_pieces_as_encoders_write_pass() -> None:
     verify(scanned(20), "image")
     verify(inserted(JPEG, SCAN, segment(0xE2, bytes(65_000)) * 200), "image")
     verify(inserted(PNG, 33, chunk(b"teXt", b"a\0b") * 10_000), "image")
+    verify(inserted(PNG, 33, chunk(b"zTXt", b"a\0\0" + PACKED) * 16), "image")
+    xmp = segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(60_000))
+    verify(inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0" + bytes(65_000)) + xmp * 9), "image")
+
+
+NONSENSE = (
+    struct.pack("<IHHIIH", 0x002A4949, 8, 0, 0, 0, 0)[:8]
+    + struct.pack("<H", 4000)
+    + (struct.pack("<HHII", 0x9286, 7, 1 << 30, 1 << 30) * 4000)
+)
+"""An EXIF block of 4000 entries that lie far beyond it."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        inserted(PNG, 33, chunk(b"eXIf", NONSENSE)),
+        inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0" + NONSENSE)),
+    ],
+    ids=["png", "jpeg"],
+)
+def test_what_a_decoder_dislikes_is_not_logged(data: bytes) -> None:
+    with warnings.catch_warnings(record=True) as logged:
+        warnings.simplefilter("always")
+        verify(data, "image")
+    assert logged == []
+
+
+def test_an_exif_that_is_too_long_is_not_read() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways, padding = exif.tobytes().removeprefix(b"Exif\0\0"), bytes(70_000)
+    for block, size in ((sideways, (32, 48)), (sideways + padding, SIZE)):
+        header = verify(inserted(PNG, 33, chunk(b"eXIf", block)), "image")
+        assert (header.width, header.height) == size
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_an_animation_is_no_input(kind: str) -> None:
+    first, *others = [Image.new("RGB", SIZE, colour) for colour in ("white", "magenta")]
+    out = BytesIO()
+    first.save(out, kind, save_all=True, append_images=others)
+    assert "is animated" in refused(out.getvalue())
 
 
 TEXT = zlib.compress(bytes(1 << 20))
@@ -364,20 +411,59 @@ def test_an_svg_is_given_its_size(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith("gif")])
-def test_a_preview_is_one_small_jpeg_of_any_kind(name: str) -> None:
-    [shown] = images.previews(picture(name))
-    with Image.open(BytesIO(shown)) as preview:
-        assert (preview.format, preview.mode, preview.size) == ("JPEG", "RGB", SIZE)
+def test_a_preview_is_a_small_jpeg_of_any_kind(name: str) -> None:
+    views = list(images.previews(picture(name)))
+    assert 1 <= len(views) <= (3 if name in ALPHA else 1)
+    for view in views:
+        with Image.open(BytesIO(view)) as preview:
+            assert (preview.format, preview.mode, preview.size) == ("JPEG", "RGB", SIZE)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
-def test_a_large_picture_is_shown_smaller_and_transparency_white(mode: str) -> None:
+def test_a_large_picture_is_shown_smaller(mode: str) -> None:
     out = BytesIO()
     Image.new(mode, (3072, 1000), 0).save(out, "PNG")
-    [shown] = images.previews(out.getvalue())
-    with Image.open(BytesIO(shown)) as preview:
-        assert preview.size == (1536, 500)
-        assert preview.getpixel((9, 9)) == ((255,) * 3 if mode in ("RGBA", "LA") else (0,) * 3)
+    for shown in images.previews(out.getvalue()):
+        assert opened(shown).size == (1536, 500)
+
+
+def shown(image: Image.Image, kind: str = "PNG") -> list[list[int]]:
+    """Return what the previews show of a picture: the grey of its left and of its right half."""
+    out = BytesIO()
+    image.save(out, kind)
+    seen = [opened(one).convert("L") for one in images.previews(out.getvalue())]
+    return [[round(one.getpixel((x, 9)) / 85) for x in (2, SIZE[0] - 3)] for one in seen]
+
+
+BLACK, GREY, WHITE = 0, 2, 3
+HALF = (SIZE[0] // 2, 0, *SIZE)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_nothing_hides_behind_its_alpha(kind: str) -> None:
+    white_on_nothing = Image.new("RGBA", SIZE, (255, 255, 255, 0))
+    white_on_nothing.paste((255, 255, 255, 255), HALF)
+    assert [BLACK, WHITE] in shown(white_on_nothing, kind)
+    black_on_nothing = Image.new("RGBA", SIZE, (0, 0, 0, 0))
+    black_on_nothing.paste((0, 0, 0, 255), HALF)
+    assert [WHITE, BLACK] in shown(black_on_nothing, kind)
+
+
+def test_nor_beneath_it() -> None:
+    beneath = Image.new("RGBA", SIZE, (0, 0, 0, 0))
+    beneath.paste((170, 170, 170, 0), HALF)
+    assert [BLACK, GREY] in shown(beneath)
+
+
+def test_what_looks_the_same_is_shown_once() -> None:
+    assert shown(Image.new("RGBA", SIZE, (170, 170, 170, 255))) == [[GREY, GREY]]
+
+
+def test_nor_in_more_bits_than_eight() -> None:
+    deep = Image.new("I;16", SIZE, 30_000)
+    deep.paste(43_690, HALF)
+    [seen] = shown(deep)
+    assert seen == [1, GREY]
 
 
 def test_a_gif_is_shown_frame_by_frame() -> None:

@@ -25,6 +25,10 @@ _JPEG_SEGMENTS = 4096
 _MOST_PIECES = 16_384
 """Chunks of a PNG, segments and stray bytes of a JPEG: encoders write fewer into 50 MB, and a
 decoder takes them one by one."""
+_MOST_PACKED, _PACKED = 16, (b"iCCP", b"iTXt", b"zTXt")
+"""Chunks of a PNG that a decoder unpacks, a megabyte each, whenever it opens it."""
+_MOST_EXIF_BYTES = 65_535
+"""What a JPEG's one segment holds; a decoder joins others, and reads all of it."""
 _MOST_SCANNED = 1 << 30
 """Pixels that all scans of a JPEG together go over; one of 64 million pixels has 16."""
 _MARKER = re.compile(rb"\xff++([^\x00\x01\xd0-\xd7\xff])")
@@ -113,23 +117,26 @@ def _png_chunks(data: bytes) -> Iterator[bytes]:
 
 
 def _sound_png(data: bytes) -> bool:
-    offset = 8
+    offset, packed = 8, 0
     for _ in range(_MOST_PIECES):
         if offset + 8 > len(data):
-            return True
+            return packed <= _MOST_PACKED
+        packed += data[offset + 4 : offset + 8] in _PACKED
         offset += 12 + int.from_bytes(data[offset : offset + 4])
     return False
 
 
 def _sound_jpeg(data: bytes, pixels: int) -> bool:
-    offset, pieces, scans = 2, 0, 0
+    offset, pieces, scans, exif = 2, 0, 0, 0
     while (found := _MARKER.search(data, offset)) and found[1] != b"\xd9":
         # What lies between two segments is a scan's own, once there has been one.
         pieces += 1 if scans else found.end() - offset
         scans += found[1] == b"\xda"
-        if pieces > _MOST_PIECES or scans * pixels > _MOST_SCANNED:
+        length = int.from_bytes(data[found.end() : found.end() + 2])
+        exif += length if data.startswith(b"Exif\0\0", found.end() + 2) else 0
+        if pieces > _MOST_PIECES or scans * pixels > _MOST_SCANNED or exif > _MOST_EXIF_BYTES:
             return False
-        offset = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+        offset = found.end() + length
     return True
 
 

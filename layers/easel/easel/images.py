@@ -46,7 +46,7 @@ MAX_PIXELS = 64_000_000
 _MOST_ALPHA = 16_777_216
 
 _INPUT_KINDS = ("png", "jpeg", "webp")
-_ORIENTATION = 0x0112
+_ORIENTATION, _MOST_EXIF_BYTES = 0x0112, 65_536
 _SIDEWAYS = (5, 6, 7, 8)
 _QUALITY = 95
 _PREVIEW_EDGE, _PREVIEW_QUALITY = 1536, 85
@@ -68,7 +68,7 @@ def verify(data: bytes, param: str) -> Header:
     admit(header, len(data), param)
     take_apart(data, header, param)
     with _decoding(param):
-        return _displayed(header, data)
+        return _displayed(header, data, param)
 
 
 def admit(header: Header, length: int, param: str) -> None:
@@ -117,8 +117,9 @@ def resize(data: bytes, width: int, height: int) -> bytes:
 def previews(data: bytes) -> Iterator[bytes]:
     """Yield what the picture shows as JPEGs of at most 1536 pixels an edge: each frame of a GIF.
 
-    What is transparent is white. Raises InvalidRequest(code="invalid_image_file") if it cannot be
-    read, as an SVG, which has no pixels.
+    One that is transparent somewhere is shown on white, on black, and without its alpha, where
+    these differ: nobody knows which of them a model sees. Raises
+    InvalidRequest(code="invalid_image_file") if it cannot be read, as an SVG, which has no pixels.
     """
     header = sniff(data)
     if header.kind == "svg":
@@ -127,7 +128,8 @@ def previews(data: bytes) -> Iterator[bytes]:
     with _decoding(None), _open(header.kind, data) as image:
         for frame in range(getattr(image, "n_frames", 1) if header.kind == "gif" else 1):
             image.seek(frame)
-            yield _preview(image.copy() if header.kind == "gif" else image)
+            views = _views(image.copy() if header.kind == "gif" else image)
+            yield from dict.fromkeys(map(_small, views))
 
 
 def alpha_mask(data: bytes) -> bytes | None:
@@ -164,12 +166,14 @@ def _check_extent(header: Header, param: str | None) -> None:
 
 @contextmanager
 def _decoding(param: str | None) -> Iterator[None]:
-    try:
-        yield
-    except InvalidRequest:
-        raise
-    except Exception as error:  # decoders fail in every way on damaged bytes
-        raise invalid("The image is damaged or truncated", param) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # else a decoder's go to the log, by the thousand
+        try:
+            yield
+        except InvalidRequest:
+            raise
+        except Exception as error:  # decoders fail in every way on damaged bytes
+            raise invalid("The image is damaged or truncated", param) from error
 
 
 def _open(kind: Kind, data: bytes) -> Image:
@@ -181,17 +185,25 @@ def _open(kind: Kind, data: bytes) -> Image:
     return Image.open(BytesIO(data), formats=[kind.upper()])
 
 
-def _displayed(header: Header, data: bytes) -> Header:
+def _displayed(header: Header, data: bytes, param: str) -> Header:
     with _open(header.kind, data) as image:
         image.verify()  # the checksums, and the end, of a PNG; loading alone needs neither
     with _open(header.kind, data) as image:
         if image.size != (header.width, header.height):
             raise ValueError("the decoder reads other dimensions than the header says")
+        if header.kind != "jpeg" and getattr(image, "n_frames", 1) > 1:
+            raise invalid("The image is animated; send one frame of it", param)
         image.draft(None, (header.width // 8, header.height // 8))  # a JPEG, read whole but small
         image.load()
-        if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+        if _sideways(image):
             return replace(header, width=header.height, height=header.width)
         return header
+
+
+def _sideways(image: Image) -> bool:
+    """Tell whether its EXIF has it displayed so; one that is longer than a JPEG's is not read."""
+    said = image.info.get("exif") or image.info.get("Raw profile type exif") or ""
+    return len(said) <= _MOST_EXIF_BYTES and image.getexif().get(_ORIENTATION) in _SIDEWAYS
 
 
 def _resize(kind: Kind, data: bytes, image: Image, size: tuple[int, int]) -> bytes:
@@ -207,15 +219,24 @@ def _resize(kind: Kind, data: bytes, image: Image, size: tuple[int, int]) -> byt
     return out.getvalue()
 
 
-def _preview(image: Image) -> bytes:
-    """Return one frame; the image may be made smaller by it."""
+def _views(image: Image) -> Iterator[Image]:
+    """Yield what may be seen of one frame, which may be made smaller by it."""
     from PIL import Image as Picture
 
     shown = _scalable(image)
+    if not shown.has_transparency_data:
+        yield shown
+        return
+    yield shown.convert("RGB")
     shown.thumbnail((_PREVIEW_EDGE, _PREVIEW_EDGE))
-    if shown.has_transparency_data:
-        shown = shown.convert("RGBA")
-        shown = Picture.alpha_composite(Picture.new("RGBA", shown.size, "white"), shown)
+    shown = shown.convert("RGBA")
+    for colour in "white", "black":
+        yield Picture.alpha_composite(Picture.new("RGBA", shown.size, colour), shown)
+
+
+def _small(shown: Image) -> bytes:
+    """Return a small JPEG of the image, which may be made smaller by it."""
+    shown.thumbnail((_PREVIEW_EDGE, _PREVIEW_EDGE))
     out = BytesIO()
     shown.convert("RGB").save(out, "JPEG", quality=_PREVIEW_QUALITY)
     return out.getvalue()
@@ -241,6 +262,9 @@ def _resample(image: Image, size: tuple[int, int]) -> Image:
 
 def _scalable(image: Image) -> Image:
     """Return the image in a mode whose values can be averaged."""
+    if image.mode.startswith("I"):  # Pillow would cut off what is above 8 bits
+        image = image.convert("I").point(lambda level: level * (1 / 257)).convert("L")
+        image.info.pop("transparency", None)
     if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
         return image.convert("RGBA")
     if image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO, StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
@@ -23,6 +24,9 @@ from tests.functions.test_edit import drop, post
 from tests.functions.test_https import call, follow, work
 from tests.functions.test_worker import balanced, opened
 from tests.unit.examples import picture
+
+if TYPE_CHECKING:
+    from easel.upstream import Upstream
 
 BOTH = "prompt+output"
 
@@ -67,6 +71,46 @@ def due(deployed: Deployed, job: Job, age: int = 0) -> None:
         UpdateExpression="SET due_at = :now, created_at = :at",
         ExpressionAttributeValues={":now": {"N": str(now)}, ":at": {"N": str(now - age)}},
     )
+
+
+POLICIES = ("off", "prompt", BOTH)
+
+
+@pytest.mark.parametrize("before", POLICIES)
+@pytest.mark.parametrize("after", POLICIES)
+def test_a_new_call_has_nothing_that_was_judged_less(
+    deployed: Deployed, context: Context, before: str, after: str
+) -> None:
+    deployed.tenant()
+    deployed.set(WAIT_SECONDS="0", MODERATION_POLICY=before)
+    call(deployed, context, {"prompt": "a cat"})
+    work(deployed, context)
+    deployed.set(MODERATION_POLICY=after)
+    again = call(deployed, context, {"prompt": "a cat"}, **{"cache-control": "max-age=600"})
+    retried = call(deployed, context, {"prompt": "a cat"}, **{"x-stainless-retry-count": "1"})
+    assert again["statusCode"] == (200 if POLICIES.index(after) <= POLICIES.index(before) else 303)
+    assert retried["statusCode"] == 200, "it is the first call's own"
+    assert len(deployed.standin.calls()) == 1
+
+
+def test_what_was_judged_too_long_is_not_bought_in_vain(deployed: Deployed, easel: Easel) -> None:
+    job, late = opened(easel), [0]
+
+    class Slowly:
+        """Upstream, but for how long its judgement takes."""
+
+        def moderate(self, *_: object, **__: object) -> None:
+            late[0] = 800
+
+    worker = replace(
+        easel.lifecycle.worker,
+        upstream=lambda: cast("Upstream", Slowly()),
+        clock=lambda: time.time() + late[0],
+    )
+    left = worker.run("demo", job.id, time.time() + 900)
+    assert left
+    assert (left.status, left.attempts, left.moderated) == ("queued", (), True)
+    assert deployed.standin.calls() == []
 
 
 # ---- Before the call ----

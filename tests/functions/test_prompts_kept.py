@@ -27,7 +27,12 @@ def everything(deployed: Deployed) -> str:
     """Return all that lies in the tables and the bucket, but for what its owner put there."""
     keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket="easel")["Contents"]]
     texts = [deployed.object(key).decode("latin-1") for key in keys if key.endswith(".json")]
-    return str([deployed.rows("JOBS_TABLE"), deployed.rows("LEDGER_TABLE"), texts])
+    heads = [
+        boto3.client("s3").head_object(Bucket="easel", Key=key)["Metadata"]
+        for key in keys
+        if not key.startswith("inbox/")
+    ]
+    return str([deployed.rows("JOBS_TABLE"), deployed.rows("LEDGER_TABLE"), texts, heads])
 
 
 def test_a_finished_job_has_a_digest_for_its_prompt(forgetful: Deployed, context: Context) -> None:
@@ -74,6 +79,28 @@ def test_the_outbox_says_none(forgetful: Deployed, context: Context) -> None:
     work(forgetful, context)
     assert json.loads(forgetful.object("outbox/demo/a cat.png.json"))["prompt"] is None
     assert PROMPT not in everything(forgetful)
+
+
+def test_nor_what_only_upstream_understands(forgetful: Deployed, context: Context) -> None:
+    ask = {"prompt": "a cat", "negative": [PROMPT], "n": 2, "quality": "low"}
+    call(forgetful, context, ask)
+    work(forgetful, context)
+    [sent] = forgetful.standin.calls()
+    assert sent["parameters"]["negative"] == [PROMPT]
+    rows = str(forgetful.rows("JOBS_TABLE"))
+    assert PROMPT not in rows
+    assert '"quality":"low"' in rows
+
+
+def test_an_end_user_is_named_nowhere(deployed: Deployed, context: Context) -> None:
+    deployed.tenant()
+    deployed.set(WAIT_SECONDS="0")
+    event = drop(
+        deployed, "inbox/demo/cat.png", picture(), prompt="a cat", user="jane@here.example"
+    )
+    deployed.handler("edit")(event, context)
+    work(deployed, context)
+    assert "jane" not in everything(deployed)
 
 
 def test_by_default_prompts_are_kept(deployed: Deployed, context: Context) -> None:

@@ -124,6 +124,20 @@ def test_a_retry_beyond_its_window_is_answered_before_it_buys() -> None:
         assert caller.meets([Known(old, 0)], now=NOW, ttl=0, **TIMES) is None
 
 
+def test_what_was_judged_less_answers_only_its_own_callers() -> None:
+    old, atwork = done(30), job(now=NOW - 4)
+    for one in old, atwork:
+        assert CACHED.meets([Known(one, 0, weaker=True)], now=NOW, ttl=60, **TIMES) is None
+    known = [Known(done(50), 0), Known(old, 0, weaker=True)]
+    met = CACHED.meets(known, now=NOW, ttl=60, **TIMES)
+    assert met == Met(known[0].job, "cached")
+    uncalled = done(30, opened=40, delivered=False)
+    assert CACHED.meets([Known(uncalled, 0, weaker=True)], now=NOW, ttl=60, **TIMES) is None
+    retried = Identity(retries=1)
+    met = retried.meets([Known(uncalled, 0, weaker=True)], now=NOW, ttl=60, **TIMES)
+    assert met == Met(uncalled, "retry", 1)
+
+
 def test_the_rules_before_it_come_first() -> None:
     uncalled = done(30, opened=40, delivered=False)
     assert CACHED.meets([Known(uncalled, 0)], now=NOW, ttl=60, **TIMES) == Met(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image as Picture
 
+from easel.catalogue import Catalogue
 from easel.errors import (
     EaselError,
     InvalidRequest,
@@ -63,7 +64,8 @@ class World:
         def upstream() -> Any:
             return self
 
-        return Moderator(Settings(**settings), upstream, lambda: self.now, self.sleep)
+        known = Settings(**settings), Catalogue.load()
+        return Moderator(*known, upstream, lambda: self.now, self.sleep)
 
 
 @pytest.fixture
@@ -238,6 +240,42 @@ def test_what_nobody_judges_goes_on_or_does_not(
     counted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["ModerationFailures"] for one in counted] == [[1]]
     assert "a cat" not in log.getvalue()
+
+
+UNSEEN = UpstreamRefused("No image at all.", status=400)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_what_cannot_be_judged_exempts_nothing_else(world: World, place: int) -> None:
+    world.answers = [UNSEEN] * place + [("violence",)]
+    with pytest.raises(ModerationBlocked):
+        world.moderator().admit(edit(2), files("0", "1"))
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_nor_does_one_of_its_frames(world: World, place: int) -> None:
+    frames = [Picture.new("RGB", (64, 64), colour) for colour in ("red", "green", "blue")]
+    gif = BytesIO()
+    frames[0].save(gif, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    world.answers = [UNSEEN] * place + [("violence",)]
+    with pytest.raises(ModerationBlocked):
+        world.moderator().release(job(), [b"no image", gif.getvalue(), picture()])
+
+
+def test_what_the_catalogue_does_not_know_is_judged_with_the_prompt(world: World) -> None:
+    parameters = {"size": "1024x1024", "negative": ["no dog", {"but": "a hat"}], "n": 1}
+    world.moderator().admit(job(request=request(parameters=parameters)), {})
+    [asked] = world.asked
+    assert isinstance(asked, str)
+    assert asked.startswith("a cat\n")
+    assert set(asked.splitlines()) == {"a cat", "no dog", "but", "a hat"}
+
+
+def test_whoever_fails_closed_asks_no_further(world: World) -> None:
+    world.answers = [None, UNSEEN]
+    with pytest.raises(ModerationUnavailable):
+        world.moderator(moderation_failure="closed").admit(edit(2), files("0", "1"))
+    assert len(world.asked) == 2
 
 
 def test_a_few_tries_are_made_as_far_apart_as_is_asked(world: World) -> None:

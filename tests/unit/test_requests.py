@@ -194,6 +194,29 @@ def test_a_size_the_model_renders_is_not() -> None:
     assert (asked.parameters["size"], asked.resample) == ("1536x1024", None)
 
 
+@pytest.mark.parametrize(
+    "name", ["image", "prompt[]", "[prompt]", "image[image_url]", "n[]", "a b", "a\r\nb", "", "é"]
+)
+def test_a_name_that_may_stand_for_another_is_refused(name: str) -> None:
+    error = refusal(fields={name: "1"})
+    assert (error.code, error.param) == ("unknown_parameter", name)
+    assert "'images' in JSON" in error.message
+
+
+def test_a_prompt_of_endless_parts_is_a_text() -> None:
+    endless = '{"subject": "a cat", ' + ", ".join(f'"{n}": 0' for n in range(150_001)) + "}"
+    assert READER.of_texts({"prompt": endless}) == {"prompt": endless}
+    assert "characters" in refusal(fields=READER.of_texts({"prompt": endless})).message
+
+
+@pytest.mark.parametrize("size", ["12\n34", "a'b", 'a"b', "x" * 99])
+def test_a_size_that_is_none_is_not_quoted_where_it_is_logged(size: str) -> None:
+    error = refusal(size=size)
+    assert repr(size[:40]) in error.message
+    assert "[…]" in error.unquoted()
+    assert repr(size[:40])[1:-1] not in error.unquoted()
+
+
 def test_unknown_parameters_pass_as_they_are() -> None:
     future = {"x": [1, "two", None]}
     assert read(future=future).request.parameters["future"] == future

@@ -155,6 +155,13 @@ class Catalogue:
             inner[path[-1]] = known.parse(text) if known else text
         return given
 
+    def texts(self, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the texts in a request's parameters that are nothing the catalogue lists."""
+        for name, value in parameters.items():
+            known = self._parameters.get(name)
+            if known is None or known.type in ("text", "object"):
+                yield from _texts(value)
+
     def _path(self, name: str) -> list[str]:
         match = _NESTED.fullmatch(name)
         outer = self._parameters.get(match[1]) if match else None
@@ -263,3 +270,16 @@ def _model(
         input_image_tokens=spec["input_image_tokens"],
         output_text_tokens=spec.get("output_text_tokens", 0),
     )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of a value of JSON, names included."""
+    pending = [value]
+    while pending:
+        match pending.pop():
+            case str() as text:
+                yield text
+            case dict() as fields:
+                pending += [*fields, *fields.values()]
+            case list() as listed:
+                pending += listed

@@ -44,6 +44,8 @@ class Known(NamedTuple):
     job: Job
     served: int
     left: bool = False
+    weaker: bool = False
+    """Whether less was judged of it than would be of a new call: only its own callers have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Identity(BaseModel):
             return Met(seen[0].job, "key", seen[0].served) if seen else None
         recent = [one for one in seen if one.job.open or one.job.created_at >= now - window]
         met = self._repeats(recent, now - patience, now)
-        cached = None if met else answering([one.job for one in seen], now, ttl)
+        fit = [one.job for one in seen if not one.weaker]
+        cached = None if met else answering(fit, now, ttl)
         return Met(cached, "cached") if cached else met
 
     def opened(self, job: str, known: Sequence[Known]) -> list[Seen]:
@@ -111,7 +114,7 @@ class Identity(BaseModel):
         for one in recent:
             # A call side by side with the one that opened a job would not have come so late.
             late = self.retries is None and one.job.created_at <= old
-            if _uncalled(one.job, now - (0 if late else CALLED_SECONDS)):
+            if not one.weaker and _uncalled(one.job, now - (0 if late else CALLED_SECONDS)):
                 return Met(one.job, "handed over")
         if self.retries is None:
             return _joined(one for one in recent if one.job.created_at <= old)

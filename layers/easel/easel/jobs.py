@@ -100,7 +100,7 @@ class Job(BaseModel):
     refusals: int = 0
     """Calls that surely were not billed."""
     moderation: Moderation | None = None
-    """What is judged of it, by its tenant's word when it was opened; None: the deployment's."""
+    """What is judged of it: the policy when it was opened; None: the deployment's."""
     moderated: bool = False
     """Whether its prompt and its inputs were judged, and passed."""
     place: int | None = None

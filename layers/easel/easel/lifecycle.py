@@ -113,7 +113,7 @@ class Lifecycle:
                 tenant_class=tenant.tenant_class,
                 month_budget=tenant.month_budget,
                 day_budget=tenant.day_budget,
-                moderation=tenant.moderation,
+                moderation=tenant.moderation or self.settings.moderation_policy,
                 keyed=identity.idempotency_key is not None,
                 no_store=identity.cache.no_store,
                 delivered=delivered,

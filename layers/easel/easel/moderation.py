@@ -7,7 +7,8 @@
 
 The tenant's policy stands in place of the deployment's. Prompt and images are judged one by one,
 an image as a small JPEG: the endpoint takes one at a time, and fails at some that are sound. Of a
-mask only the transparency counts, so it is not looked at.
+mask only the transparency counts, so it is not looked at. What goes upstream unread, in parameters
+that the catalogue does not know, is judged with the prompt.
 
 A call that fails is repeated a few times. Then, where the deployment fails ``open``, the job goes
 on unjudged; else nothing is bought, or what was bought stays in quarantine (``answers``).
@@ -27,11 +28,13 @@ from easel.errors import (
     ModerationUnavailable,
     UpstreamBusy,
     UpstreamFailure,
+    UpstreamRefused,
     UpstreamUnknown,
 )
 from easel.images import previews
 
 if TYPE_CHECKING:
+    from easel.catalogue import Catalogue
     from easel.jobs import Job
     from easel.requests import Request
     from easel.settings import Settings
@@ -45,6 +48,8 @@ _PATIENCE_SECONDS = 20
 """How long one prompt or image is tried to be judged, and how often."""
 _TRIES = 3
 _LONGEST_PAUSE_SECONDS = 5
+_THIS_ALONE = 400
+"""The status of what cannot be judged itself; all else will be no better for the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Moderator:
     """Judges jobs. ``upstream`` makes the adapter, where it is needed."""
 
     settings: Settings
+    catalogue: Catalogue
     upstream: Callable[[], Upstream]
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -74,7 +80,8 @@ class Moderator:
                 "Outputs are moderated here, and an SVG cannot be: ask for another format.",
                 param="output_format",
             )
-        judged = self._pass(job, _asked(job.request, inputs))
+        text = "\n".join([job.request.prompt, *self.catalogue.texts(job.request.parameters)])
+        judged = self._pass(job, _asked(text, job.request, inputs))
         return job.model_copy(update={"moderated": judged})
 
     def release(self, job: Job, outputs: Iterable[bytes]) -> None:
@@ -83,19 +90,29 @@ class Moderator:
 
     def _pass(self, job: Job, given: Iterable[tuple[Stage, str | bytes]]) -> bool:
         """Judge one after the other; tell whether all were, as nothing was blocked."""
+        judged = True
         for stage, each in given:
             try:
                 self._judge(stage, each)
             except (UpstreamFailure, InvalidRequest) as error:
                 telemetry.unjudged(job, stage, error)
-                if self.settings.moderation_failure == "open":
-                    return False
-                raise ModerationUnavailable(_UNAVAILABLE[stage], retry_after=5) from None
-        return True
+                if self.settings.moderation_failure == "closed":
+                    raise ModerationUnavailable(_UNAVAILABLE[stage], retry_after=5) from None
+                judged = False
+                if error.status != _THIS_ALONE:
+                    break
+        return judged
 
     def _judge(self, stage: Stage, given: str | bytes) -> None:
+        """Judge every view of it; one that cannot be judged spares none of the others."""
+        unjudged = None
         for each in [given] if isinstance(given, str) else previews(given):
-            categories = self._asked(each)
+            try:
+                categories = self._asked(each)
+            except UpstreamRefused as refused:
+                if refused.status != _THIS_ALONE:
+                    raise
+                unjudged, categories = refused, None
             if categories is not None:
                 raise ModerationBlocked(
                     _BLOCKED[stage].format(", ".join(categories) or "harmful"),
@@ -105,6 +122,8 @@ class Moderator:
                         "categories": list(categories),
                     },
                 )
+        if unjudged:
+            raise unjudged
 
     def _asked(self, given: str | bytes) -> tuple[str, ...] | None:
         """Ask, and ask again where that may help. Raises UpstreamFailure."""
@@ -124,10 +143,10 @@ class Moderator:
 
 
 def _asked(
-    request: Request, inputs: Mapping[str, IO[bytes]]
+    text: str, request: Request, inputs: Mapping[str, IO[bytes]]
 ) -> Iterator[tuple[Stage, str | bytes]]:
     """Yield what a request asks to be looked at, no more than one image in memory at a time."""
-    yield "prompt", request.prompt
+    yield "prompt", text
     for image in (*request.images, *([request.markup] if request.markup else ())):
         file = inputs[image.key]
         file.seek(0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from easel import telemetry
 from easel.errors import Conflict
@@ -15,7 +15,7 @@ from easel.identity import Identity, Known, Met
 from easel.jobs import Job
 from easel.keys import digest
 from easel.requests import Request
-from easel.tenants import Tenant, day
+from easel.tenants import Moderation, Tenant, day
 
 if TYPE_CHECKING:
     from easel.aws.bucket import Bucket
@@ -61,7 +61,11 @@ class Repeats:
                 "This Idempotency-Key was used for another request; use a new one.",
                 code="idempotency_key_reused",
             )
-        known = self._known(tenant.name, before)
+        policy = tenant.moderation or self.settings.moderation_policy
+        known = [
+            one._replace(weaker=self._weaker(one.job, policy))
+            for one in self._known(tenant.name, before)
+        ]
         unasked = self.settings.cache_ttl_seconds if tenant.cache_ttl is None else tenant.cache_ttl
         ttl = identity.cache.ttl(unasked, longest=self.settings.retention_days * _DAY_SECONDS)
         return Found(pointer, before, known, self._met(known, identity, ttl))
@@ -101,6 +105,14 @@ class Repeats:
             others = [one for one in known if one.job.id != met.job.id]
             return self._met(others, identity, ttl)
         return met
+
+    def _weaker(self, job: Job, policy: Moderation) -> bool:
+        """Whether the job was opened under a policy that judges less than this one."""
+        was, now = (
+            get_args(Moderation).index(one)
+            for one in (job.moderation or self.settings.moderation_policy, policy)
+        )
+        return was < now
 
     def _gone(self, job: Job) -> bool:
         """Whether the job's images were taken out of the bucket; the first stands for all."""

@@ -70,9 +70,15 @@ class Request(BaseModel):
         return self.prompt if self.prompt_sha256 is None else None
 
     def wordless(self) -> Request:
-        """Return the request with its prompt's digest in the prompt's place."""
+        """Return the request with its prompt's digest in the prompt's place.
+
+        Of its parameters those remain whose values the catalogue lists.
+        """
         digest = self.prompt_sha256 or hashlib.sha256(self.prompt.encode()).hexdigest()
-        return self.model_copy(update={"prompt": "", "parts": None, "prompt_sha256": digest})
+        catalogue, given = Catalogue.load(), self.parameters.items()
+        listed = {name: one for name, one in given if not [*catalogue.texts({name: one})]}
+        none = {"prompt": "", "parts": None, "parameters": listed}
+        return self.model_copy(update={**none, "prompt_sha256": digest})
 
     @property
     def count(self) -> int:

@@ -90,7 +90,7 @@ class Sizes:
             f"{self.max_pixels} pixels and an aspect between 1:{self.max_aspect} and "
             f"{self.max_aspect}:1.",
             param="size",
-            quotes=size[:40],
+            quotes=repr(size[:40]),
         )
 
     def _near(self, asked: Size) -> Iterable[Size]:

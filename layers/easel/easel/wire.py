@@ -6,6 +6,7 @@ Names are OpenAI's (``openai.types.image_generate_params`` and ``image_edit_para
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
@@ -18,6 +19,8 @@ from easel.tenants import ResponseFormat
 MOST_VALUES = 150_000
 """Values of a body: more would not fit a request's item, and cost the memory of a function."""
 _MOST_REFERENCES = 64
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""A parameter's name: in a form of upstream's others could stand for another parameter."""
 
 
 class Wire(BaseModel):
@@ -41,6 +44,9 @@ class Wire(BaseModel):
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
         """Return the body of these fields. Raises InvalidRequest."""
+        for name in fields:
+            if name == "image" or not _NAME.fullmatch(name):
+                raise _unfit(name)
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
@@ -73,8 +79,19 @@ def parts_in(text: Any) -> Any:
     """Return the parts a form's prompt consists of, if it is a JSON object of them."""
     if not isinstance(text, str) or not text.lstrip().startswith("{"):
         return text
+    if text.count(",") > MOST_VALUES:
+        return text
     try:
         parts = json.loads(text)
     except (ValueError, RecursionError):
         return text
     return parts if isinstance(parts, dict) and parts.keys() & {"subject", "from"} else text
+
+
+def _unfit(name: str) -> InvalidRequest:
+    return InvalidRequest(
+        "Input images are files named 'image', or 'images' in JSON. Other names are of letters, "
+        "digits, '_', '.' and '-'.",
+        code="unknown_parameter",
+        param=name[:80],
+    )

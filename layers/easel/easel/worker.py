@@ -141,7 +141,7 @@ class Worker:
 
     @property
     def _moderator(self) -> Moderator:
-        return Moderator(self.settings, self.upstream, self.clock, self.sleep)
+        return Moderator(self.settings, self.catalogue, self.upstream, self.clock, self.sleep)
 
     def _tried(self, job: Job, sources: Sources, until: float) -> Job:
         """Make one call to upstream when it is the job's turn, and draw the consequence."""
@@ -154,12 +154,14 @@ class Worker:
         try:
             inputs = sources.opened()
             upstream = self.upstream()
-            job = self._begin(self._moderator.admit(job, inputs))
+            job = self._moderator.admit(job, inputs)
+            if self._late(0, until):  # it took too long to load and to judge
+                return self._too_late(job)
+            job = self._begin(job)
         except _REFUSED as refused:
             return self._fail(job, refused)
-        judged = self._moderator.policy(job) == "prompt+output"
         try:
-            answer = self._bought(job, upstream, inputs, until, hidden=judged)
+            answer = self._bought(job, upstream, inputs, until)
         except UpstreamBusy as busy:
             return self._back_off(job.refuse(), busy, until)
         except UpstreamUnknown as unknown:
@@ -185,14 +187,13 @@ class Worker:
         upstream: Upstream,
         inputs: Mapping[str, IO[bytes]],
         until: float,
-        *,
-        hidden: bool,
     ) -> Answer:
         """Make the paid call, and keep what arrives of it: its line may be lost until the end."""
+        judged = self._moderator.policy(job) == "prompt+output"
         left = min(until - self.clock() - _LAST_SECONDS, _LONGEST_CALL_SECONDS)
         with telemetry.called(job, self.clock):
             rendered = upstream.render(job.request, inputs, timeout=max(1, left))
-            return self._answers.keep(job, rendered, hidden=hidden)
+            return self._answers.keep(job, rendered, hidden=judged)
 
     def _back_off(self, job: Job, busy: UpstreamBusy, until: float) -> Job:
         """Call again later, if that is not too late; nothing was billed."""

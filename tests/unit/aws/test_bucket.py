@@ -74,8 +74,8 @@ def test_a_version_is_itself_after_another(bucket: Bucket) -> None:
     assert earlier
     assert latest
     assert (earlier.data, latest.data) == (b"1", b"2")
-    bucket.copy("versioned", "copied", first)
-    assert bucket.get("copied") == b"1"
+    bucket.take("versioned", first, "taken", "image/png")
+    assert bucket.get("taken") == b"1"
 
 
 def test_a_version_that_never_was_is_none(bucket: Bucket) -> None:
@@ -149,6 +149,20 @@ def test_a_url_lives_as_long_as_said(bucket: Bucket) -> None:
     url = urlsplit(bucket.url("images/demo/a b.png", 600))
     assert url.path == "/images/demo/a%20b.png"
     assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
+
+
+def test_what_is_taken_leaves_its_writers_words_behind(bucket: Bucket) -> None:
+    words = {"Metadata": {"prompt": "a cat"}, "ContentType": "x/y", "Tagging": "a=b"}
+    bucket.client.put_object(Bucket=bucket.name, Key="theirs", Body=b"x", **words)
+    etag = bucket.take("theirs", None, "ours", "image/png")
+    found = bucket.find("ours")
+    assert found
+    assert (found.data, found.etag, found.metadata) == (b"x", etag, {})
+    assert content_type(bucket, "ours") == "image/png"
+    tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key="ours")["TagSet"]
+    assert tags == []
+    with pytest.raises(KeyError):
+        bucket.take("nothing", None, "ours", "image/png")
 
 
 def test_a_copy_leaves_tags_behind(bucket: Bucket) -> None:

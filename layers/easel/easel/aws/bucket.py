@@ -17,7 +17,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -83,18 +83,29 @@ class Bucket:
         """Store a seekable stream, of at most 5 GB."""
         self.client.put_object(Bucket=self.name, Key=key, Body=stream, ContentType=content_type)
 
-    def copy(self, source: str, key: str, version: str | None = None) -> str:
-        """Store the object, or one of its versions, under another key, too; return its ETag there.
+    def copy(self, source: str, key: str) -> str:
+        """Store the object under another key, too; return its ETag there.
 
         Its tags stay behind: to read them takes a permission of its own. Raises KeyError where
         there is none.
         """
+        return self._copied(source, {"Bucket": self.name, "Key": source}, {"Key": key})
+
+    def take(self, source: str, version: str | None, key: str, content_type: str) -> str:
+        """Store one of an object's versions under a key of our own; return its ETag there.
+
+        Nothing comes along that its writer said of it. Raises KeyError where there is none.
+        """
         place: CopySourceTypeDef = {"Bucket": self.name, "Key": source}
         if version is not None:
             place["VersionId"] = version
+        ours = {"Key": key, "MetadataDirective": "REPLACE", "ContentType": content_type}
+        return self._copied(source, place, ours)
+
+    def _copied(self, source: str, place: CopySourceTypeDef, ours: dict[str, Any]) -> str:
         try:
             made = self.client.copy_object(
-                Bucket=self.name, Key=key, CopySource=place, TaggingDirective="REPLACE"
+                Bucket=self.name, CopySource=place, TaggingDirective="REPLACE", **ours
             )
         except ClientError as error:
             if error.response["Error"]["Code"] in _NONE:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from easel import manifest
 from easel.doors.references import BEGINNING_BYTES, tenancy
 from easel.errors import InvalidRequest, NotFound
+from easel.images import CONTENT_TYPES
 from easel.inputs import MAX_IMAGES, Image, Inputs, begun
 from easel.keys import digest
 from easel.manifest import Manifest
@@ -54,7 +55,9 @@ def kept(easel: Easel, question: Question, found: Found, param: str) -> Image:
     """
     key = f"inputs/{question.tenant}/inbox-{digest(f'{question.key} {question.content}')}"
     image = begun(found.data, found.length, key, found.etag, param)
-    etag = easel.bucket.copy(question.key, key, question.version)
+    # What its metadata says, a prompt perhaps, is in the job, for as long as that is to be kept.
+    kind = CONTENT_TYPES[image.kind]
+    etag = easel.bucket.take(question.key, question.version, key, kind)
     return image.model_copy(update={"etag": etag})
 
 

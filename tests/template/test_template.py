@@ -179,6 +179,7 @@ def test_the_stage_is_the_paths_v1_and_multipart_arrives_whole():
     [
         ("MISSING_AUTHENTICATION_TOKEN", 404, "not_found", "false"),
         ("RESOURCE_NOT_FOUND", 404, "not_found", "false"),
+        ("INVALID_SIGNATURE", 404, "not_found", "false"),
         ("UNAUTHORIZED", 401, "invalid_api_key", "false"),
         ("ACCESS_DENIED", 401, "invalid_api_key", "false"),
         ("REQUEST_TOO_LARGE", 413, "request_too_large", "false"),
@@ -200,7 +201,8 @@ def test_the_gateways_own_errors_are_openais(kind, status, code, retry):
     assert headers.get("x-should-retry") == (f"'{retry}'" if retry else None)
     assert ("retry-after" in headers) == (retry == "true")
     body = response["ResponseTemplates"]["application/json"]
-    error = json.loads(re.sub(r"\$context\.error\.messageString", '"said"', body))["error"]
+    assert "$" not in body, "API Gateway's own message may quote the key"
+    error = json.loads(body)["error"]
     assert error.keys() == {"message", "type", "param", "code"}
     assert error["code"] == code
 

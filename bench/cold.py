@@ -83,8 +83,9 @@ def build_runtime(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for found in (path for name in RUNTIME for path in samcli.glob(name)):
         (shutil.copytree if found.is_dir() else shutil.copy)(found, folder / found.name)
-    packages = [boto3 / name for name in ("boto3", "botocore", "s3transfer", "urllib3", "dateutil")]
-    _compile(folder, *packages, boto3 / "jmespath", boto3 / "six.py")
+    for name in ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "jmespath", "six.py"):
+        (folder / name).symlink_to(boto3 / name)
+    _compile(folder, *(found.resolve() for found in folder.iterdir()))
     return folder
 
 
@@ -176,7 +177,8 @@ def started(
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         began = time.monotonic()
-        command = [str(PYTHON), "-m", "awslambdaric", "app.handler"]
+        # -S: the emulator's own packages, among which the interpreter lives, are not on Lambda.
+        command = [str(PYTHON), "-S", "-m", "awslambdaric", "app.handler"]
         process = subprocess.Popen(command, cwd=code[0], env=environ, stdout=output, stderr=output)
         try:
             answer = answers.get(timeout=_PATIENCE_SECONDS)

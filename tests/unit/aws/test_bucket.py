@@ -158,6 +158,16 @@ def test_a_copy_leaves_tags_behind(bucket: Bucket) -> None:
     assert tags == []
 
 
+def test_a_copy_of_a_type_leaves_behind_what_was_said(bucket: Bucket) -> None:
+    said = {"Metadata": {"prompt": "red"}, "ContentType": "text/plain"}
+    bucket.client.put_object(Bucket=bucket.name, Key="said", Body=b"x", **said)
+    bucket.copy("said", "unsaid", content_type="image/png")
+    found = bucket.find("unsaid")
+    assert found
+    assert (found.data, found.metadata) == (b"x", {})
+    assert content_type(bucket, "unsaid") == "image/png"
+
+
 def test_a_versions_content_is_its_id(bucket: Bucket) -> None:
     made = bucket.client.put_object(Bucket=bucket.name, Key="told", Body=b"x")
     found = bucket.find("told")

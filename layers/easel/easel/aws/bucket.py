@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import (
+        CopyObjectRequestTypeDef,
         CopySourceTypeDef,
         GetObjectOutputTypeDef,
         GetObjectRequestTypeDef,
@@ -83,19 +84,23 @@ class Bucket:
         """Store a seekable stream, of at most 5 GB."""
         self.client.put_object(Bucket=self.name, Key=key, Body=stream, ContentType=content_type)
 
-    def copy(self, source: str, key: str, version: str | None = None) -> str:
+    def copy(
+        self, source: str, key: str, version: str | None = None, content_type: str | None = None
+    ) -> str:
         """Store the object, or one of its versions, under another key, too; return its ETag there.
 
-        Its tags stay behind: to read them takes a permission of its own. Raises KeyError where
-        there is none.
+        Its tags stay behind: to read them takes a permission of its own. So does all that its
+        writer said of it, where a ``content_type`` is given. Raises KeyError where there is none.
         """
         place: CopySourceTypeDef = {"Bucket": self.name, "Key": source}
         if version is not None:
             place["VersionId"] = version
+        asked: CopyObjectRequestTypeDef = {"Bucket": self.name, "Key": key, "CopySource": place}
+        asked["TaggingDirective"] = "REPLACE"
+        if content_type is not None:
+            asked["MetadataDirective"], asked["ContentType"] = "REPLACE", content_type
         try:
-            made = self.client.copy_object(
-                Bucket=self.name, Key=key, CopySource=place, TaggingDirective="REPLACE"
-            )
+            made = self.client.copy_object(**asked)
         except ClientError as error:
             if error.response["Error"]["Code"] in _NONE:
                 raise KeyError(source) from None

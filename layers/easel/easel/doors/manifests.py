@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from easel import manifest
 from easel.doors.references import BEGINNING_BYTES, tenancy
 from easel.errors import InvalidRequest, NotFound
+from easel.images import CONTENT_TYPES
 from easel.inputs import MAX_IMAGES, Image, Inputs, begun
 from easel.keys import digest
 from easel.manifest import Manifest
@@ -50,11 +51,13 @@ def asked(easel: Easel, tenant: Tenant, question: Question) -> Asked | None:
 def kept(easel: Easel, question: Question, found: Found, param: str) -> Image:
     """Keep a picture of the inbox among the inputs: its owner may take it away. Never loads it.
 
-    ``question`` names the picture. Raises InvalidRequest, if its beginning shows that it is none.
+    ``question`` names the picture. Its metadata may be a prompt, and is not kept. Raises
+    InvalidRequest, if its beginning shows that it is none.
     """
     key = f"inputs/{question.tenant}/inbox-{digest(f'{question.key} {question.content}')}"
     image = begun(found.data, found.length, key, found.etag, param)
-    etag = easel.bucket.copy(question.key, key, question.version)
+    kind = CONTENT_TYPES[image.kind]
+    etag = easel.bucket.copy(question.key, key, question.version, content_type=kind)
     return image.model_copy(update={"etag": etag})
 
 

@@ -77,7 +77,8 @@ unit: $(VENV)/dev/ready
 
 stack: $(VENV)/dev/ready ready $(CLIENTS)
 	@echo "· template and stack tests"
-	@$(PYTHON) -m pytest -n 3 --no-loadscope-reorder tests/template tests/stack
+	@$(PYTHON) -m pytest -n 3 --no-loadscope-reorder --basetemp=.local/tests tests/template tests/stack
+	@$(PYTHON) -m pytest -n 0 -s tests/roles
 
 clients: $(VENV)/dev/ready ready $(CLIENTS)
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m tests.stack.clients.matrix $(ONLY)

@@ -16,9 +16,13 @@ from local.template import ROOT, gateway_responses, load
 VENV = ROOT / ".local" / "venv"
 PYTHON = VENV / "ministack/bin/python"
 """With what Lambda's runtime brings, but for AWS's runtime client."""
-COMMAND = [str(PYTHON), "-P", str(ROOT / "local/unpacked.py")]
 # A function inherits the emulator's environment, so that gets no more than a process needs.
 PASSED_ON = ("PATH", "LANG", "TZ", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+
+
+def command(logs: Path) -> list[str]:
+    """Return what starts MiniStack; what IAM decides is written into ``iam.log`` among the logs."""
+    return [str(PYTHON), "-P", str(ROOT / "local/ministack.py"), str(logs / "iam.log")]
 
 
 def environment(port: int, scratch: Path) -> dict[str, str]:

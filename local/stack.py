@@ -82,7 +82,7 @@ def start(started: ExitStack, port: int, state: Path, parameters: Sequence[str])
     _say(f"MiniStack on port {at}")
     environ = emulator.environment(at, scratch)
     aws_server = started.enter_context(
-        running(emulator.COMMAND, environ, logs / "ministack.log", at)
+        running(emulator.command(logs), environ, logs / "ministack.log", at)
     )
     aws = emulator.lead_to(at)
     _say("sam deploy")

@@ -1,5 +1,6 @@
 """A budget for a few pictures, and far more who want one at once: processes, and callers."""
 
+import base64
 import json
 import os
 import subprocess
@@ -13,10 +14,12 @@ import openai
 import pytest
 
 from easel.catalogue import Catalogue
+from easel.tenants import usd
 from local.template import ROOT
-from tests.stack.running import unique, until
+from tests.stack.running import png, unique, until
 
 PROCESSES, CALLS, PICTURES = 8, 13, 10
+CAT = {"images": [{"image_url": f"data:image/png;base64,{base64.b64encode(png()).decode()}"}]}
 OPENING = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -144,3 +147,27 @@ def test_ten_callers_over_https(running):
     assert 3 <= len(bought) == running.paid(prompt) < 10
     with pytest.raises(openai.RateLimitError, match=r"It resets at 20\d\d-\d\d-01T00:00Z"):
         client.images.generate(prompt=prompt, size="1024x1024", quality="high")
+
+
+@pytest.mark.parametrize(
+    ("path", "given"), [("generations", {}), ("edits", CAT), ("variations", CAT)]
+)
+def test_a_refusal_tells_what_is_left(running, path, given):
+    """The budget has room for a picture of low quality, and not for one of high quality as well."""
+    budget = 54_000
+    name, key = running.new_tenant(month_budget=budget)
+    prompt = unique("a cat")
+    asked = {"prompt": prompt, "size": "1024x1024", **given}
+    with running.http(key, follow_redirects=True) as http:
+        made = http.post(f"/images/{path}", json={**asked, "quality": "low"})
+        assert made.status_code == 200, made.text
+        said, true = running.books(name)
+        assert said == true
+        refused = http.post(f"/images/{path}", json={**asked, "quality": "high"})
+    error, spent = refused.json()["error"], said["spent"]
+    assert (refused.status_code, error["code"]) == (429, "budget_exceeded")
+    assert refused.headers["x-should-retry"] == "false"
+    left = f"{usd(spent)} spent, 0 held, {usd(budget - spent)} left."
+    assert f"is {usd(budget)} USD: {left}" in error["message"]
+    assert running.paid(prompt) == 1
+    assert running.books(name)[0] == said

@@ -2,16 +2,21 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import openai
 import pytest
 from openai import OpenAI
+from openai.types import ImagesResponse
 
+from easel.aws.ledger import Ledger
+from easel.jobs import Job
 from local.template import load
 from tests.stack import readme
 from tests.stack.running import Running, fetched, unique, until
+from tests.unit.examples import request
 
 LONG = "please slow down and try again after 51.84 seconds"
 """A wait for which a worker gives its job back: it is queued again."""
@@ -170,3 +175,63 @@ def test_readme_names_what_an_event_says(caller, told):
     assert re.findall(r"`(\w+)`", said) == list(event["detail"])
     assert f"`{event['source']}`" in readme.section("Events")
     assert f"`{event['detail-type']}`" in readme.section("Events")
+
+
+# ---- A worker that died while upstream was called ----
+
+
+def abandoned(running: Running, caller: Caller) -> Job:
+    """Return a job that is too old, and whose worker died during the paid call."""
+    tables = running.names["JobsTable"], 30, time.sleep, running.names["LedgerTable"]
+    ledger, now = Ledger(running.aws("dynamodb"), *tables), int(time.time())
+    asked = request(prompt=unique("a fox whose worker died"))
+    job = Job.new(caller.tenant, asked, hold=20_000, now=now, untold=True)
+    assert ledger.open(job, f"same#{job.id}", None, ())
+    leased = ledger.lease(caller.tenant, job.id, "dead", now)
+    assert leased
+    calling = leased.begin(leased.hold)
+    # In one write, so that no sweep of the stack's own comes between.
+    old = {"created_at": now - 4000, "due_at": now - 3900}
+    return ledger.update(calling.model_copy(update=old), "dead")
+
+
+def swept(running: Running, caller: Caller, job: Job) -> dict[str, Any]:
+    """Let the sweep end the job; return its item."""
+    running.invoke("Sweep", {})
+    return until(lambda: (row := running.job(job.id, caller.tenant)).get("finished_at") and row)
+
+
+def test_a_call_that_nobody_can_tell_of_is_charged_at_its_hold(running, caller, told):
+    job = abandoned(running, caller)
+    row = swept(running, caller, job)
+    assert (row["status"], row["charge"]) == ("failed", job.hold)
+    (charge,) = running.charges(job.id, caller.tenant)
+    assert (charge["amount"], charge["estimated"]) == (job.hold, True)
+    said, true = running.books(caller.tenant)
+    assert said == true == dict.fromkeys(("committed", "spent"), job.hold)
+    with pytest.raises(openai.InternalServerError) as failed:
+        caller.client.get(f"/jobs/{job.id}/result", cast_to=object)
+    assert (failed.value.status_code, failed.value.code) == (502, "upstream_outcome_unknown")
+    assert failed.value.response.headers["x-should-retry"] == "false"
+    detail = until(lambda: told(job.id))["detail"]
+    assert (detail["status"], detail["error"]) == ("failed", "upstream_outcome_unknown")
+    assert detail["cost_usd"] == job.hold / 1_000_000
+
+
+def test_an_answer_that_is_complete_is_delivered_however_old(running, caller, told):
+    """What another job was answered stands in for what the dead worker had stored."""
+    other, job = made(caller), abandoned(running, caller)
+    running.aws("s3").copy_object(
+        Bucket=running.bucket,
+        Key=f"{job.prefix}answer.json",
+        CopySource=f"{running.bucket}/images/{caller.tenant}/{other}/1/answer.json",
+    )
+    row = swept(running, caller, job)
+    assert row["status"] == "succeeded"
+    assert row["charge"] == running.job(other, caller.tenant)["charge"]
+    (charge,) = running.charges(job.id, caller.tenant)
+    assert (charge["amount"], charge["estimated"]) == (row["charge"], False)
+    result = caller.client.get(f"/jobs/{job.id}/result", cast_to=ImagesResponse)
+    assert fetched(result.data[0].url)
+    assert until(lambda: told(job.id))["detail"]["status"] == "succeeded"
+    assert running.paid(job.request.prompt) == 0

@@ -1,5 +1,6 @@
 """Moderation on the running stack: what is blocked at which door, and that nobody can read it."""
 
+import base64
 import json
 
 import openai
@@ -10,6 +11,9 @@ from tests.stack.running import decoded, fetched, png, unique, until
 MAGENTA = (255, 0, 255)
 """What the stand-in takes for violence, and paints where a prompt says so."""
 JUDGED = {"moderation": "prompt+output"}
+CAT = {"images": [{"image_url": f"data:image/png;base64,{base64.b64encode(png()).decode()}"}]}
+DIRECTLY = {"Generate": {}, "Edit": CAT, "Variation": CAT}
+"""What each function that makes pictures is given beside a prompt, when it is invoked."""
 
 
 def judged(running, prompt):
@@ -109,14 +113,32 @@ def test_outputs_that_pass_are_delivered_and_leave_quarantine(running):
     assert balanced(running, name) > 0
 
 
-def test_a_direct_invocation_judges_outputs_itself(running):
+@pytest.mark.parametrize("function", DIRECTLY)
+def test_a_direct_invocation_lets_out_what_passes(running, function):
+    name, _ = running.new_tenant(**JUDGED)
+    prompt = unique("a fox")
+    event = {"tenant": name, "prompt": prompt, "quality": "low", **DIRECTLY[function]}
+    failed, made = running.invoke(function, event)
+    assert not failed
+    assert decoded(fetched(made["data"][0]["url"])).size == (1024, 1024)
+    assert running.objects(f"quarantine/{name}/") == []
+    assert running.objects(f"images/{name}/{made['id']}/1/0.png")
+    assert running.paid(prompt) == 1
+    assert balanced(running, name) > 0
+
+
+@pytest.mark.parametrize("function", DIRECTLY)
+def test_a_direct_invocation_judges_outputs_itself(running, function):
     name, _ = running.new_tenant(**JUDGED)
     prompt = unique("a magenta fox")
-    failed, told = running.invoke("Generate", {"tenant": name, "prompt": prompt})
+    event = {"tenant": name, "prompt": prompt, "quality": "low", **DIRECTLY[function]}
+    failed, told = running.invoke(function, event)
     assert failed
     assert told["errorMessage"].startswith("What was made was blocked by moderation (violence)")
     (job,) = running.jobs(prompt, name)
     assert running.objects(f"quarantine/{name}/") == [f"quarantine/{name}/{job}/1/0.png"]
+    assert running.objects(f"images/{name}/") == [f"images/{name}/{job}/1/answer.json"]
+    assert running.paid(prompt) == 1
     assert balanced(running, name) > 0
 
 

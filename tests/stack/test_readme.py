@@ -163,7 +163,7 @@ class Reader:
         environ = {**self.stack["aws"], "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
         del environ["AWS_DEFAULT_REGION"]
         server = emulator.environment(port, scratch)
-        with running(emulator.COMMAND, server, folder / "ministack.log", port):
+        with running(emulator.command(folder), server, folder / "ministack.log", port):
             shell = Shell(folder, environ)
             text = text.replace("file://openai-key.txt", f"file://{key}")
             printed = shell.bash(text, cwd=ROOT, stdin="y\n")

@@ -60,14 +60,18 @@ def failed(deployed: Deployed, context: Context, **headers: str) -> dict[str, An
         {"prompt": {"subject": "x\ud800"}},
         {"prompt": "x", "later": {"a": ["\ud800"]}},
         {"prompt": "x", "later": {"\ud800": 1}},
-        {"prompt": "x", "\ud800": 1},
     ],
-    ids=["prompt", "part", "value", "key", "name"],
+    ids=["prompt", "part", "value", "key"],
 )
 def test_half_a_character_is_refused(
     hurried: Deployed, context: Context, body: dict[str, Any]
 ) -> None:
     assert refused(hurried, call(hurried, context, body))["code"] == "invalid_value"
+
+
+def test_half_a_character_names_no_parameter(hurried: Deployed, context: Context) -> None:
+    error = refused(hurried, call(hurried, context, {"prompt": "x", "\ud800": 1}))
+    assert error["code"] == "unknown_parameter"
 
 
 def test_half_a_character_in_a_users_name_is_nobodys_business(

@@ -486,6 +486,34 @@ def test_a_colour_profile_is_kept() -> None:
     assert opened(resize(out.getvalue(), 20, 10)).info["icc_profile"] == b"a profile"
 
 
+# --- Two things at once ----------------------------------------------------------------------
+
+HTML = b"<!DOCTYPE html><script>alert(1)</script>"
+ZIP = b"PK\x03\x04" + bytes(26) + b"PK\x05\x06" + bytes(18)
+POLYGLOTS = {
+    # what is one kind of picture, and something else to whoever begins elsewhere
+    "a PNG and a page": (inserted(PNG, 33, chunk(b"tEXt", b"a\0" + HTML)), "png"),
+    "a PNG and an archive": (PNG + ZIP, "png"),
+    "a PNG and an SVG": (PNG + SVG, "png"),
+    "a JPEG and a page": (inserted(JPEG, 2, segment(0xFE, HTML)), "jpeg"),
+    "a JPEG and a PNG": (JPEG + PNG, "jpeg"),
+    "a JPEG and a script": (inserted(JPEG, 2, segment(0xFE, b"*/=alert(1)/*")), "jpeg"),
+    "a WebP and a page": (picture("webp") + HTML, "webp"),
+    "a GIF and a script": (b"GIF89a/*" + picture("gif")[8:] + b"*/=alert(1)", "gif"),
+    "a page that begins as a GIF": (b"GIF89a" + HTML, "gif"),
+    "an SVG and a page": (SVG.replace(b"<path", b"<script>alert(1)</script><path"), "svg"),
+}
+
+
+@pytest.mark.parametrize(("data", "kind"), POLYGLOTS.values(), ids=list(POLYGLOTS))
+def test_it_is_what_its_first_bytes_say_and_nothing_else(data: bytes, kind: str) -> None:
+    assert sniff(data).kind == kind
+    if kind in ("gif", "svg"):
+        assert "send PNG, JPEG or WebP" in refused(data)
+    else:
+        assert verify(data, "image").kind == kind
+
+
 # --- Hostile bytes ----------------------------------------------------------------------------
 
 

@@ -70,8 +70,7 @@ def _made(
     delivery = asked.delivery.model_copy(update={"cached": met.cached})
     if later:
         return _accepted(easel, call, met.job, delivery)
-    job = easel.lifecycle.wait(met.job, until)
-    return _finished(easel, call, job, delivery.default_of(tenant), until, hop=0)
+    return _waited(easel, call, met.job, delivery.default_of(tenant), until, hop=0)
 
 
 def result(easel: Easel, call: Call, ends_at: float) -> Reply:
@@ -79,9 +78,7 @@ def result(easel: Easel, call: Call, ends_at: float) -> Reply:
     hop = _hop(call)
     job = easel.lifecycle.find(call.tenant.name, call.event.path_parameters["id"])
     delivery = call.delivery().default_of(call.tenant)
-    until = _deadline(easel, call, ends_at)
-    job = easel.lifecycle.wait(job, until)
-    return _finished(easel, call, job, delivery, until, hop)
+    return _waited(easel, call, job, delivery, _deadline(easel, call, ends_at), hop)
 
 
 def links(easel: Easel) -> Links:
@@ -124,9 +121,11 @@ def _refuse_unheard(easel: Easel, call: Call) -> None:
         raise Overloaded("The call came too late to be answered; nothing was opened.")
 
 
-def _finished(
+def _waited(
     easel: Easel, call: Call, job: Job, delivery: Delivery, until: float, hop: int
 ) -> Reply:
+    there = not job.open  # at once, so that no other call has more time left for the answer
+    job = easel.lifecycle.wait(job, until)
     if job.open:
         return _elsewhere(easel, call, job, delivery, hop)
     deliver(easel, job)
@@ -134,7 +133,8 @@ def _finished(
     if job.expired(easel.clock(), easel.settings.retention_days):
         raise job.gone()
     large = answer_bytes(job, delivery) > LARGEST_ANSWER
-    if large and hop < MOST_HOPS and until - easel.clock() < _COMPOSING_SECONDS:
+    late = not there and until - easel.clock() < _COMPOSING_SECONDS
+    if large and late and hop < MOST_HOPS:
         return _elsewhere(easel, call, job, delivery, hop)
     headers = {"content-type": content_type(delivery), **_ending(easel, delivery)}
     if delivery.cached:

@@ -2,7 +2,9 @@
 
 OpenAI's SDK imports the types of all its endpoints, of which none is used here: a third of what
 its import takes, at each cold start. Nothing is put in their place: whoever asks, the SDK included,
-gets the package, run then. Python 3.15's ``lazy import`` (PEP 810) will do the same.
+gets the package, run then. Only this differs: a module of the package that asks the package itself
+for a name, while it is imported, asks too early. Python 3.15's ``lazy import`` (PEP 810) will do
+without that.
 """
 
 from __future__ import annotations

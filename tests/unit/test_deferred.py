@@ -61,6 +61,16 @@ def test_what_it_has_not_it_has_not(ran):
     assert ran.count("slowly") == 1
 
 
+def test_what_failed_to_run_is_run_again(ran, monkeypatch):
+    with deferred("slowly"):
+        slowly = importlib.import_module("slowly")
+    with monkeypatch.context() as broken:
+        broken.setitem(sys.modules, "slowly.inner.leaf", None)
+        with pytest.raises(ImportError):
+            slowly.HERE  # noqa: B018  # it is asked for
+    assert slowly.HERE == 1
+
+
 def test_others_and_what_follows_are_imported_as_ever(ran):
     with deferred("slow"):
         slowly = importlib.import_module("slowly")

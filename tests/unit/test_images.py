@@ -226,6 +226,7 @@ BUSY = {
     "a PNG of empty chunks": inserted(PNG, 33, chunk(b"teXt", b"") * MANY),
     "a PNG of empty pixels": inserted(PNG, 33, chunk(b"IDAT", b"") * MANY),
     "a JPEG of comments": inserted(JPEG, SCAN, segment(0xFE) * MANY),
+    "a PNG of packed texts": inserted(PNG, 33, chunk(b"iTXt", b"a\0\1\0\0\0" + PACKED) * 17),
     "a PNG of profiles": inserted(PNG, 33, chunk(b"iCCP", b"a\0\0" + PACKED) * 17),
     "a JPEG of EXIF, ever longer": inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0..") * MANY),
     "a JPEG of much EXIF": inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0" + bytes(9000)) * 8),
@@ -247,6 +248,8 @@ def test_as_many_pieces_as_encoders_write_pass() -> None:
     verify(inserted(PNG, 33, chunk(b"zTXt", b"a\0\0" + PACKED) * 16), "image")
     xmp = segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(60_000))
     verify(inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0" + bytes(65_000)) + xmp * 9), "image")
+    titles = chunk(b"iTXt", b"Title\0\0\0de\0\0" + b"ein Fuchs") * 40
+    verify(inserted(PNG, 33, titles), "image")
 
 
 NONSENSE = (
@@ -279,6 +282,23 @@ def test_an_exif_that_is_too_long_is_not_read() -> None:
     for block, size in ((sideways, (32, 48)), (sideways + padding, SIZE)):
         header = verify(inserted(PNG, 33, chunk(b"eXIf", block)), "image")
         assert (header.width, header.height) == size
+
+
+def test_an_exif_in_hexadecimal_may_be_twice_as_long() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    block = exif.tobytes() + bytes(40_000)
+    lines = "\n".join(block.hex()[at : at + 72] for at in range(0, 2 * len(block), 72))
+    text = f"Raw profile type exif\0\nexif\n{len(block):8}\n{lines}\n"
+    header = verify(inserted(PNG, 33, chunk(b"tEXt", text.encode())), "image")
+    assert (header.width, header.height) == (SIZE[1], SIZE[0])
+
+
+def test_previews_leave_warnings_as_they_are() -> None:
+    before = list(warnings.filters)
+    views = images.previews(picture("png-alpha"))
+    next(views)
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

@@ -218,14 +218,15 @@ def test_what_nobody_judges_goes_on_or_does_not(
     stage: str,
     failure: str,
 ) -> None:
-    world.answers = [*([None] if stage == "input image" else []), *answers]
+    times = 2 if failure == "open" else 1  # in a row, and then nobody is asked any more
+    world.answers = [*([None] if stage == "input image" else []), *answers * times]
     moderator = world.moderator(moderation_failure=failure)
-    one = edit(2)
+    one = edit(3)
 
     def act() -> Job | None:
         if stage == "output":
-            return moderator.release(one, [picture()] * 2)
-        return moderator.admit(one, files("0", "1"))
+            return moderator.release(one, [picture()] * 3)
+        return moderator.admit(one, files("0", "1", "2"))
 
     if failure == "open":
         assert act() in (None, one), "it is not noted as judged"
@@ -234,11 +235,14 @@ def test_what_nobody_judges_goes_on_or_does_not(
             act()
         assert unavailable.value.status == 503
         assert unavailable.value.headers() == {"x-should-retry": "true", "retry-after": "5"}
-    assert len(world.asked) == len(answers) + (stage == "input image")
-    [line] = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert (line["message"], line["stage"], line["job"]) == ("moderation failed", stage, one.id)
+    assert len(world.asked) == len(answers) * times + (stage == "input image")
+    said = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(line["message"], line["job"]) for line in said] == [
+        ("moderation failed", one.id)
+    ] * times
+    assert said[0]["stage"] == stage
     counted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["ModerationFailures"] for one in counted] == [[1]]
+    assert [one["ModerationFailures"] for one in counted] == [[1]] * times
     assert "a cat" not in log.getvalue()
 
 
@@ -262,13 +266,41 @@ def test_nor_does_one_of_its_frames(world: World, place: int) -> None:
         world.moderator().release(job(), [b"no image", gif.getvalue(), picture()])
 
 
-def test_what_the_catalogue_does_not_know_is_judged_with_the_prompt(world: World) -> None:
+def test_what_the_catalogue_does_not_know_is_judged_beside_the_prompt(world: World) -> None:
     parameters = {"size": "1024x1024", "negative": ["no dog", {"but": "a hat"}], "n": 1}
     world.moderator().admit(job(request=request(parameters=parameters)), {})
-    [asked] = world.asked
-    assert isinstance(asked, str)
-    assert asked.startswith("a cat\n")
-    assert set(asked.splitlines()) == {"a cat", "no dog", "but", "a hat"}
+    prompt, beside = world.asked
+    assert prompt == "a cat"
+    assert isinstance(beside, str)
+    assert set(beside.splitlines()) == {"no dog", "but", "a hat"}
+
+
+def test_however_much_comes_beside_it_the_prompt_is_judged_alone(world: World) -> None:
+    padded = job(request=request(parameters={"pad": "x " * 100_000}))
+    world.answers = [("violence",)]
+    with pytest.raises(ModerationBlocked):
+        world.moderator().admit(padded, {})
+    world.asked.clear()
+    world.moderator().admit(padded, {})
+    assert world.asked[0] == "a cat"
+    assert all(len(text) <= 32_000 for text in world.asked)
+    assert "".join(map(str, world.asked[1:])) == "\n".join(["x " * 100_000])
+
+
+def test_what_cannot_be_judged_itself_is_asked_about_once(world: World) -> None:
+    world.answers = [None, UNSEEN]
+    moderator = world.moderator()
+    judged = moderator.admit(edit(2), files("0", "1"))
+    assert moderator.admit(judged, files("0", "1")) == judged
+    assert len(world.asked) == 3
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_that_nobody_answers_for_spares_no_other(world: World, place: int) -> None:
+    lost: list[Answer] = [UpstreamUnknown("Lost.")] * 3
+    world.answers = [*[None] * place, *lost, ("violence",)]
+    with pytest.raises(ModerationBlocked):
+        world.moderator().admit(edit(3), files("0", "1", "2"))
 
 
 def test_whoever_fails_closed_asks_no_further(world: World) -> None:

@@ -195,12 +195,24 @@ def test_a_size_the_model_renders_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["image", "prompt[]", "[prompt]", "image[image_url]", "n[]", "a b", "a\r\nb", "", "é"]
+    "name",
+    [
+        *("image", "image[]", "image[image_url]", "prompt[]", "[prompt]", "n[]", "n[a][b]"),
+        *("svg[a[b]]", "a b", "a\r\nb", "", "é", "a[", "a[b]c"),
+    ],
 )
 def test_a_name_that_may_stand_for_another_is_refused(name: str) -> None:
     error = refusal(fields={name: "1"})
     assert (error.code, error.param) == ("unknown_parameter", name)
     assert "'images' in JSON" in error.message
+
+
+def test_what_a_form_says_of_an_unknown_parameter_passes() -> None:
+    given = READER.of_texts({"metadata[k]": "v", "tags[]": "a", "svg[model]": "m"})
+    assert given == {"metadata[k]": "v", "tags[]": "a", "svg": {"model": "m"}}
+    del given["svg"]
+    assert read(fields=given).request.parameters.items() >= given.items()
+    assert read(fields={"image": None, "é": None}) == read()
 
 
 def test_a_prompt_of_endless_parts_is_a_text() -> None:

@@ -3,7 +3,8 @@
 OpenAI's SDK imports the types of all its endpoints, of which none is used here: a third of what
 its import takes, at each cold start. Nothing is put in their place: whoever asks, the SDK included,
 gets the package, run then. Only this differs: a module of the package that asks the package itself
-for a name, while it is imported, asks too early. Python 3.15's ``lazy import`` (PEP 810) will do
+for a name, while it is imported, asks too early; and two threads that import of it at once could
+wait for each other, which Python itself would see. Python 3.15's ``lazy import`` (PEP 810) will do
 without that.
 """
 
@@ -63,7 +64,11 @@ class _Loader:
             with self._one_at_a_time:
                 if not self._ran:
                     self._ran = True
-                    self._loader.exec_module(module)
+                    try:
+                        self._loader.exec_module(module)
+                    except BaseException:
+                        self._ran = False
+                        raise
             try:
                 return vars(module)[name]
             except KeyError:

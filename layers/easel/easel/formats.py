@@ -25,7 +25,7 @@ _JPEG_SEGMENTS = 4096
 _MOST_PIECES = 16_384
 """Chunks of a PNG, segments and stray bytes of a JPEG: encoders write fewer into 50 MB, and a
 decoder takes them one by one."""
-_MOST_PACKED, _PACKED = 16, (b"iCCP", b"iTXt", b"zTXt")
+_MOST_PACKED = 16
 """Chunks of a PNG that a decoder unpacks, a megabyte each, whenever it opens it."""
 _MOST_EXIF_BYTES = 65_535
 """What a JPEG's one segment holds; a decoder joins others, and reads all of it."""
@@ -87,7 +87,7 @@ def take_apart(data: bytes, header: Header, param: str | None) -> None:
     else:
         sound = header.kind != "png" or _sound_png(data)
     if not sound:
-        raise invalid("The image is in too many pieces; save it anew", param)
+        raise invalid("The image is in too many pieces, or its EXIF too long; save it anew", param)
 
 
 def resize_svg(data: bytes, header: Header, width: int, height: int) -> bytes:
@@ -121,9 +121,18 @@ def _sound_png(data: bytes) -> bool:
     for _ in range(_MOST_PIECES):
         if offset + 8 > len(data):
             return packed <= _MOST_PACKED
-        packed += data[offset + 4 : offset + 8] in _PACKED
+        packed += _packed(data, offset)
         offset += 12 + int.from_bytes(data[offset : offset + 4])
     return False
+
+
+def _packed(data: bytes, offset: int) -> bool:
+    """Tell whether the chunk is compressed, other than pixels."""
+    kind = data[offset + 4 : offset + 8]
+    if kind == b"iTXt":  # its keyword, and whether its text is
+        end = data.find(b"\0", offset + 8, offset + 88)
+        return data[end + 1 : end + 2] != b"\0"
+    return kind in (b"iCCP", b"zTXt")
 
 
 def _sound_jpeg(data: bytes, pixels: int) -> bool:

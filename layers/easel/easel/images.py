@@ -125,11 +125,15 @@ def previews(data: bytes) -> Iterator[bytes]:
     if header.kind == "svg":
         raise invalid("An SVG has no pixels to look at", None)
     _check_extent(header, None)
-    with _decoding(None), _open(header.kind, data) as image:
+    with _decoding(None):
+        image = _open(header.kind, data)
+    with image:
         for frame in range(getattr(image, "n_frames", 1) if header.kind == "gif" else 1):
-            image.seek(frame)
-            views = _views(image.copy() if header.kind == "gif" else image)
-            yield from dict.fromkeys(map(_small, views))
+            with _decoding(None):
+                image.seek(frame)
+                views = _views(image.copy() if header.kind == "gif" else image)
+                distinct = dict.fromkeys(map(_small, views))
+            yield from distinct
 
 
 def alpha_mask(data: bytes) -> bytes | None:
@@ -202,8 +206,9 @@ def _displayed(header: Header, data: bytes, param: str) -> Header:
 
 def _sideways(image: Image) -> bool:
     """Tell whether its EXIF has it displayed so; one that is longer than a JPEG's is not read."""
-    said = image.info.get("exif") or image.info.get("Raw profile type exif") or ""
-    return len(said) <= _MOST_EXIF_BYTES and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    # An old way to write it is in hexadecimal, with line ends.
+    said = len(image.info.get("exif", "")), len(image.info.get("Raw profile type exif", "")) / 2.1
+    return max(said) <= _MOST_EXIF_BYTES and image.getexif().get(_ORIENTATION) in _SIDEWAYS
 
 
 def _resize(kind: Kind, data: bytes, image: Image, size: tuple[int, int]) -> bytes:

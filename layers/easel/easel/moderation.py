@@ -8,7 +8,7 @@
 The tenant's policy stands in place of the deployment's. Prompt and images are judged one by one,
 an image as a small JPEG: the endpoint takes one at a time, and fails at some that are sound. Of a
 mask only the transparency counts, so it is not looked at. What goes upstream unread, in parameters
-that the catalogue does not know, is judged with the prompt.
+that the catalogue does not know, is judged as the prompt is.
 
 A call that fails is repeated a few times. Then, where the deployment fails ``open``, the job goes
 on unjudged; else nothing is bought, or what was bought stays in quarantine (``answers``).
@@ -49,7 +49,9 @@ _PATIENCE_SECONDS = 20
 _TRIES = 3
 _LONGEST_PAUSE_SECONDS = 5
 _THIS_ALONE = 400
-"""The status of what cannot be judged itself; all else will be no better for the next."""
+"""The status of what cannot be judged itself."""
+_MOST_SILENT = 2
+_LONGEST_TEXT = 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,8 @@ class Moderator:
                 "Outputs are moderated here, and an SVG cannot be: ask for another format.",
                 param="output_format",
             )
-        text = "\n".join([job.request.prompt, *self.catalogue.texts(job.request.parameters)])
-        judged = self._pass(job, _asked(text, job.request, inputs))
+        beside = "\n".join(self.catalogue.texts(job.request.parameters))
+        judged = self._pass(job, _asked(job.request, beside, inputs))
         return job.model_copy(update={"moderated": judged})
 
     def release(self, job: Job, outputs: Iterable[bytes]) -> None:
@@ -89,17 +91,24 @@ class Moderator:
         self._pass(job, (("output", each) for each in outputs))
 
     def _pass(self, job: Job, given: Iterable[tuple[Stage, str | bytes]]) -> bool:
-        """Judge one after the other; tell whether all were, as nothing was blocked."""
-        judged = True
+        """Judge one after the other; tell whether that is done, as nothing was blocked.
+
+        What cannot be judged itself will never be; after two in a row that nobody answered for,
+        nobody is asked about the rest either.
+        """
+        judged, silent = True, 0
         for stage, each in given:
             try:
                 self._judge(stage, each)
+                silent = 0
             except (UpstreamFailure, InvalidRequest) as error:
                 telemetry.unjudged(job, stage, error)
                 if self.settings.moderation_failure == "closed":
                     raise ModerationUnavailable(_UNAVAILABLE[stage], retry_after=5) from None
-                judged = False
-                if error.status != _THIS_ALONE:
+                if error.status == _THIS_ALONE:
+                    continue
+                judged, silent = False, silent + 1
+                if silent == _MOST_SILENT:
                     break
         return judged
 
@@ -143,10 +152,15 @@ class Moderator:
 
 
 def _asked(
-    text: str, request: Request, inputs: Mapping[str, IO[bytes]]
+    request: Request, beside: str, inputs: Mapping[str, IO[bytes]]
 ) -> Iterator[tuple[Stage, str | bytes]]:
-    """Yield what a request asks to be looked at, no more than one image in memory at a time."""
-    yield "prompt", text
+    """Yield what a request asks to be looked at, no more than one image in memory at a time.
+
+    The prompt by itself, whatever texts come ``beside`` it: more of them would make it harmless.
+    """
+    yield "prompt", request.prompt
+    for start in range(0, len(beside), _LONGEST_TEXT):
+        yield "prompt", beside[start : start + _LONGEST_TEXT]
     for image in (*request.images, *([request.markup] if request.markup else ())):
         file = inputs[image.key]
         file.seek(0)

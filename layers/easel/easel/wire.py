@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
+from easel.catalogue import Catalogue
 from easel.errors import InvalidRequest
 from easel.inputs import Reference
 from easel.tenants import ResponseFormat
@@ -19,8 +20,9 @@ from easel.tenants import ResponseFormat
 MOST_VALUES = 150_000
 """Values of a body: more would not fit a request's item, and cost the memory of a function."""
 _MOST_REFERENCES = 64
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""A parameter's name: in a form of upstream's others could stand for another parameter."""
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:\[[A-Za-z0-9_.-]{0,64}\]){0,4}")
+"""A parameter's name, perhaps a form's of what is in it. Upstream could take others for another
+parameter, and ``n[]`` for ``n``."""
 
 
 class Wire(BaseModel):
@@ -44,8 +46,10 @@ class Wire(BaseModel):
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
         """Return the body of these fields. Raises InvalidRequest."""
-        for name in fields:
-            if name == "image" or not _NAME.fullmatch(name):
+        for name, value in fields.items():
+            base = name.partition("[")[0]
+            taken = base == "image" or (base != name and base in cls.known())
+            if value is not None and (taken or not _NAME.fullmatch(name)):
                 raise _unfit(name)
         try:
             return cls.model_validate(fields)
@@ -53,6 +57,11 @@ class Wire(BaseModel):
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             param = str(first["loc"][0]) if first["loc"] else None
             raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
+
+    @classmethod
+    def known(cls) -> Set[str]:
+        """Return the names that mean something here, or to the catalogue."""
+        return cls.model_fields.keys() | Catalogue.load().parameters.keys()
 
     def references(self) -> dict[str, list[Reference]]:
         """Return the input images that are referred to, by parameter."""

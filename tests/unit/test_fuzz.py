@@ -12,5 +12,5 @@ INPUTS = 400
 
 @pytest.mark.parametrize("name", PARTS)
 def test_whatever_is_drawn_is_answered(name: str) -> None:
-    share = max(5, INPUTS * PARTS[name][2] // 100)
+    share = max(5, INPUTS * PARTS[name][2] // 1000)
     assert draw(name, share, same=True).inputs >= min(share, 5)

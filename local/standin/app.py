@@ -120,7 +120,7 @@ class StandinApp(Starlette):
         rule = self.book.match(call)
         if obstructive(rule):
             return await obstruct(rule, call)
-        return await deliver(rule, call, request, JSONResponse(moderation(inputs)))
+        return await deliver(rule, call, request, JSONResponse(moderation(inputs, rule.flags)))
 
     async def list_models(self, request: Request) -> Response:
         """Answer OpenAI's list of models."""

@@ -16,6 +16,7 @@ on unjudged; else nothing is bought, or what was bought stays in quarantine (``a
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 Stage = Literal["prompt", "input image", "output"]
 
+_CATEGORY = re.compile(r"[a-z/_-]{1,40}")
+"""What OpenAI's categories are called. Logs have them, so nothing else passes for one."""
 _CALL_SECONDS = 10
 _PATIENCE_SECONDS = 20
 """How long one prompt or image is tried to be judged, and how often."""
@@ -95,14 +98,15 @@ class Moderator:
 
     def _judge(self, stage: Stage, given: str | bytes) -> None:
         for each in [given] if isinstance(given, str) else previews(given):
-            categories = self._asked(each)
-            if categories is not None:
+            judged = self._asked(each)
+            if judged is not None:
+                categories = [name for name in judged if _CATEGORY.fullmatch(name)]
                 raise ModerationBlocked(
                     _BLOCKED[stage].format(", ".join(categories) or "harmful"),
                     param=_PARAMS[stage],
                     moderation_details={
                         "moderation_stage": "output" if stage == "output" else "input",
-                        "categories": list(categories),
+                        "categories": categories,
                     },
                 )
 

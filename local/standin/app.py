@@ -97,6 +97,8 @@ class StandinApp(Starlette):
         pictures = await asyncio.gather(
             *(asyncio.to_thread(paint, checked, index, rule.image_bytes) for index in range(count))
         )
+        if rule.picture:
+            pictures = [rule.picture.encode()] * count
         call.bill(checked)
         response = await asyncio.to_thread(answer, checked, pictures, int(time.time()))
         return await deliver(rule, call, request, response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import sys
@@ -17,8 +18,10 @@ from tests.fuzz.parts import PARTS
 
 _IN_A_MEGABYTE = 2**20 if sys.platform == "darwin" else 2**10
 """What ``ru_maxrss`` counts in."""
-_FORGETS = Path("/proc/self/clear_refs")
+FORGETS = Path("/proc/self/clear_refs")
 """Linux's own; ``ru_maxrss`` keeps the highest there ever was."""
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""glibc's own: else what the drawing has freed is taken again, and an input seems to take none."""
 
 
 @dataclass
@@ -46,13 +49,15 @@ class Cost:
 
 def _forget_peak() -> None:
     """Let the peak be what the process has now, where the system can."""
-    if _FORGETS.exists():
-        _FORGETS.write_text("5")
+    if _TRIM:
+        _TRIM(0)
+    if FORGETS.exists():
+        FORGETS.write_text("5")
 
 
 def _peak() -> int:
-    if _FORGETS.exists():
-        said = _FORGETS.with_name("status").read_text()
+    if FORGETS.exists():
+        said = FORGETS.with_name("status").read_text()
         return int(said.partition("VmHWM:")[2].split()[0]) >> 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _IN_A_MEGABYTE
 

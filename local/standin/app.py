@@ -97,6 +97,8 @@ class StandinApp(Starlette):
         pictures = await asyncio.gather(
             *(asyncio.to_thread(paint, checked, index, rule.image_bytes) for index in range(count))
         )
+        if rule.picture:
+            pictures = [rule.picture.encode()] * count
         call.bill(checked)
         response = await asyncio.to_thread(answer, checked, pictures, int(time.time()))
         return await deliver(rule, call, request, response)
@@ -120,7 +122,7 @@ class StandinApp(Starlette):
         rule = self.book.match(call)
         if obstructive(rule):
             return await obstruct(rule, call)
-        return await deliver(rule, call, request, JSONResponse(moderation(inputs)))
+        return await deliver(rule, call, request, JSONResponse(moderation(inputs, rule.flags)))
 
     async def list_models(self, request: Request) -> Response:
         """Answer OpenAI's list of models."""

@@ -85,9 +85,11 @@ class Rule:
 
     ``status`` refuses, unbilled. ``drop`` cuts the line: "before" any work, unbilled; "during",
     billed and without a byte of an answer; "after" half of it. ``hang`` bills and never answers.
-    ``image_bytes`` fills PNGs up to that size. All wait ``delay_seconds`` first; painting
-    and billing do not. ``times`` None: for ever. ``path``: the end of the paths meant; None means
-    every image operation, so that a moderation does not use a rule up.
+    ``image_bytes`` fills PNGs up to that size; ``picture`` comes instead of what would be painted.
+    ``flags`` are categories that a moderation names, whatever it was asked. All wait
+    ``delay_seconds`` first; painting and billing do not. ``times`` None: for ever. ``path``: the
+    end of the paths meant; None means every image operation, so that a moderation does not use a
+    rule up.
     """
 
     containing: str = ""
@@ -103,6 +105,8 @@ class Rule:
     drop: Literal["before", "during", "after"] | None = None
     hang: bool = False
     image_bytes: int | None = None
+    picture: str | None = None
+    flags: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.drop not in (None, "before", "during", "after"):

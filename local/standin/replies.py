@@ -150,21 +150,22 @@ def _alarming(picture: Image.Image) -> bool:
 MAX_MODERATED_PIXELS = 20_000_000
 
 
-def moderation(inputs: Sequence[Judged]) -> dict[str, Any]:
+def moderation(inputs: Sequence[Judged], flags: Sequence[str] = ()) -> dict[str, Any]:
     """Return OpenAI's answer: flagged where a text says ``forbidden-`` and a category.
 
-    An alarming picture is flagged for violence.
+    An alarming picture is flagged for violence; everything for ``flags``.
     """
     return {
         "id": f"modr-{uuid.uuid4().hex}",
         "model": "omni-moderation-latest",
-        "results": [_judged(one) for one in inputs],
+        "results": [_judged(one, flags) for one in inputs],
     }
 
 
-def _judged(given: Judged) -> dict[str, Any]:
+def _judged(given: Judged, flags: Sequence[str]) -> dict[str, Any]:
     categories = {name: f"forbidden-{name}" in given.text for name in CATEGORIES}
     categories["violence"] = categories["violence"] or given.alarming
+    categories |= dict.fromkeys(flags, True)
     return {
         "flagged": any(categories.values()),
         "categories": categories,

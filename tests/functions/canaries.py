@@ -39,11 +39,11 @@ LIBRARIES = (
 """Whose loggers an operator may have set to DEBUG."""
 
 
-def picture() -> bytes:
+def picture(colour: str = "orange") -> bytes:
     """Return a PNG that says the image's canary."""
     said = PngInfo()
     said.add_text("Comment", CANARIES["image"])
-    Image.new("RGB", (64, 64), "orange").save(out := BytesIO(), "PNG", pnginfo=said)
+    Image.new("RGB", (64, 64), colour).save(out := BytesIO(), "PNG", pnginfo=said)
     return out.getvalue()
 
 

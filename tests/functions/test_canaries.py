@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from easel import bootstrap, telemetry
+from easel import bootstrap, moderation, telemetry
 from easel.doors import queue
 from tests.functions.canaries import CANARIES, Written, overheard, picture, written_as
 from tests.functions.conftest import Context, Deployed
@@ -74,6 +74,26 @@ INVALID: dict[str, dict[str, Any]] = {
     "images": {"images": [{"image_url": f"https://{PROMPT}"}]},
     "data": {"images": [{"image_url": f"data:;base64,{PROMPT}"}]},
 }
+BLOCKED: dict[str, tuple[str, bytes]] = {
+    "prompt": (f"{PROMPT} forbidden-violence", IMAGE),
+    "input image": (PROMPT, picture("magenta")),
+    "output": (f"{PROMPT} magenta", IMAGE),
+}
+"""A prompt and an image, of which moderation blocks one, or what is made of them."""
+SILENT: dict[str, dict[str, Any]] = {
+    "wrong": {"status": 400, "code": PROMPT + " !", "param": PROMPT, "message": PROMPT},
+    "key": {"status": 401, "code": "invalid_api_key", "message": CANARIES["upstream key"]},
+    "busy": {"status": 429, "message": PROMPT, "headers": {"retry-after": "60"}},
+    "failing": {"status": 500, "code": "server_error", "message": PROMPT},
+    "gateway": {"status": 502, "message": PROMPT},
+    "nonsense": {"status": 200, "message": PROMPT},
+    "strange": {"flags": [PROMPT, f"violence/{PROMPT}"]},
+    "not begun": {"drop": "before"},
+    "cut": {"drop": "after"},
+}
+"""How moderation can fail, but for not answering at all."""
+UNJUDGED = {PROMPT: ("https", "direct", "inbox"), "[image]": ("https", "form", "edit", "inbox")}
+"""What moderation fails at, prompts or images, and by which doors these come."""
 
 
 class Session:
@@ -155,6 +175,22 @@ class Session:
             done = queue.work(message, self.easel.lifecycle, self.clock() + 900)
             self.written.add("messages", done)
 
+    def judge(self, prompt: str, image: bytes, *doors: str) -> None:
+        """Ask for what is judged, at some doors or at all."""
+        asked = {**ASKED, "prompt": prompt}
+        form = ("prompt", prompt), ("user", ASKED["user"]), ("image", image)
+        url = f"data:image/png;base64,{base64.b64encode(image).decode()}"
+        place = f"inbox/demo/{len(self.written.places['messages'])}.png"
+        acts = {
+            "https": lambda: self.ask(prompt=prompt),
+            "form": lambda: (self.post("edit", *form), self.work()),
+            "direct": lambda: self.direct("generate", tenant="demo", **asked),
+            "edit": lambda: self.direct("edit", images=[{"image_url": url}], **asked),
+            "inbox": lambda: self.put(place, image, prompt=prompt, user=ASKED["user"]),
+        }
+        for door in doors or acts:
+            acts[door]()
+
     def put(self, name: str, data: bytes, **metadata: str) -> None:
         event = drop(self.deployed, name, data, **metadata)
         told = json.loads(event["Records"][0]["body"])
@@ -203,6 +239,27 @@ class Session:
         self.crash()
         self.corrupt()
         self.expire()
+
+    def through_moderation(self) -> None:
+        for prompt, image in BLOCKED.values():
+            self.judge(prompt, image)
+        for name, rule in SILENT.items():
+            for given, doors in UNJUDGED.items():
+                self.deployed.standin.rule(path="moderations", containing=given, **rule)
+                self.judge(f"{PROMPT} {name}", IMAGE, *doors)
+                self.deployed.standin.clear_rules()
+        self.deployed.monkeypatch.setattr(moderation, "_PATIENCE_SECONDS", 1)  # it truly waits
+        self.deployed.standin.rule(path="moderations", hang=True)
+        self.judge(f"{PROMPT} hanging", IMAGE, "https", "edit")
+        self.deployed.standin.clear_rules()
+        self.deployed.standin.rule(path="moderations", status=500, message=PROMPT)
+        for wait in 120, 3_700:  # tried again; and ended
+            self.slept += wait
+            self.handle("sweep", {})
+            self.work()
+        for job in self.jobs:
+            self.look(job)
+        self.https("jobs", door="list")
 
     def crash(self) -> None:
         """Let what Easel is built on fail in its own words, wherever it is called."""
@@ -269,9 +326,8 @@ def written() -> Iterator[Written]:
         yield written
 
 
-def test_nothing_sensitive_lies_where_it_does_not_belong(
-    deployed: Deployed, written: Written, capfd: pytest.CaptureFixture[str]
-) -> None:
+def prepared(deployed: Deployed, written: Written) -> Session:
+    """Return a session whose secrets are all canaries."""
     deployed.tenant(key=CANARIES["tenant key"])
     deployed.set(WAIT_SECONDS="0", EVENT_BUS="default", POWERTOOLS_LOG_LEVEL="DEBUG")
     boto3.client("secretsmanager").put_secret_value(
@@ -280,8 +336,18 @@ def test_nothing_sensitive_lies_where_it_does_not_belong(
             {"api_key": CANARIES["upstream key"], "base_url": deployed.standin.base_url}
         ),
     )
-    bus = listening()
-    session = Session(deployed, written)
+    return Session(deployed, written)
+
+
+def ended(written: Written) -> set[tuple[str, str]]:
+    """Return how jobs ended, and with which error, as the log has it."""
+    return set(re.findall(r'"(succeeded|failed)"(?:,"error":"(\w+)")?', written.log.getvalue()))
+
+
+def test_nothing_sensitive_lies_where_it_does_not_belong(
+    deployed: Deployed, written: Written, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session, bus = prepared(deployed, written), listening()
     session.through_every_door()
     session.through_every_failure()
     session.looked_at_by_another()
@@ -290,8 +356,7 @@ def test_nothing_sensitive_lies_where_it_does_not_belong(
         written.add("events", event)
     written.add("log", "".join(capfd.readouterr()))
     assert written.found() == ALLOWED
-    ended = set(re.findall(r'"(succeeded|failed)"(?:,"error":"(\w+)")?', written.log.getvalue()))
-    assert ended == {("succeeded", ""), *(("failed", code) for code in ENDS)}
+    assert ended(written) == {("succeeded", ""), *(("failed", code) for code in ENDS)}
 
     for canary in CANARIES.values():
         for one in written_as(canary):
@@ -302,6 +367,27 @@ def test_nothing_sensitive_lies_where_it_does_not_belong(
     sys.stdout.write(base64.b64encode(IMAGE).decode())
     written.add("log", "".join(capfd.readouterr()))
     assert {("log", name) for name in ("prompt", "end user", "image")} <= written.found()
+
+
+@pytest.mark.parametrize("failure", ["open", "closed"])
+def test_nothing_that_is_judged_lies_where_it_does_not_belong(
+    deployed: Deployed, written: Written, capfd: pytest.CaptureFixture[str], failure: str
+) -> None:
+    deployed.set(MODERATION_POLICY="prompt+output", MODERATION_FAILURE=failure)
+    session, bus = prepared(deployed, written), listening()
+    session.through_moderation()
+    session.looked_at_by_another()
+    session.gather()
+    for event in bus():
+        written.add("events", event)
+    written.add("log", "".join(capfd.readouterr()))
+    assert written.found() == ALLOWED
+    codes = {"moderation_blocked", *(["moderation_unavailable"] if failure == "closed" else [])}
+    assert ended(written) == {("succeeded", ""), *(("failed", code) for code in codes)}
+    jobs = (row for sk, row in deployed.rows("JOBS_TABLE").items() if sk.startswith("job#"))
+    assert {job["status"] for job in jobs} == {"succeeded", "failed"}
+    unjudged = set(re.findall(r'"stage":"([\w ]+)"', written.log.getvalue()))
+    assert unjudged == BLOCKED.keys()
 
 
 def listening() -> Callable[[], list[Any]]:

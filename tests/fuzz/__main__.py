@@ -23,7 +23,7 @@ def main(inputs: int) -> int:
     print(f"{'part':28}{'inputs':>8}{'worst CPU s':>13}{'seconds':>9}{'most MB':>9}")
     telemetry.logger.setLevel("CRITICAL")
     total, dear = 0, False
-    parts = {name: inputs * share // 100 for name, (_, _, share) in PARTS.items()}
+    parts = {name: inputs * share // 1000 for name, (_, _, share) in PARTS.items()}
     for name, share in {**parts, described.NAME: inputs // 10}.items():
         began = time.monotonic()
         cost = described.draw(share) if name == described.NAME else draw(name, share, same=False)

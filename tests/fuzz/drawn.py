@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -16,13 +18,17 @@ from tests.fuzz.parts import PARTS
 
 _IN_A_MEGABYTE = 2**20 if sys.platform == "darwin" else 2**10
 """What ``ru_maxrss`` counts in."""
+FORGETS = Path("/proc/self/clear_refs")
+"""Linux's own; ``ru_maxrss`` keeps the highest there ever was."""
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""glibc's own: else what the drawing has freed is taken again, and an input seems to take none."""
 
 
 @dataclass
 class Cost:
     """Inputs, the CPU seconds of the dearest, and by how many MB one made the process grow.
 
-    The drawing itself keeps much in memory, so that the process' own peak would tell of that.
+    The drawing itself takes much memory, so that the process' own peak would tell of that.
     """
 
     inputs: int = 0
@@ -32,6 +38,7 @@ class Cost:
     def of(self, check: Callable[..., object], *drawn: object) -> None:
         """Check what was drawn, and note what that cost."""
         gc.disable()  # what there is to collect is the drawing's
+        _forget_peak()
         began, peak = time.process_time(), _peak()
         check(*drawn)
         self.worst = max(self.worst, time.process_time() - began)
@@ -40,7 +47,18 @@ class Cost:
         self.megabytes = max(self.megabytes, _peak() - peak)
 
 
+def _forget_peak() -> None:
+    """Let the peak be what the process has now, where the system can."""
+    if _TRIM:
+        _TRIM(0)
+    if FORGETS.exists():
+        FORGETS.write_text("5")
+
+
 def _peak() -> int:
+    if FORGETS.exists():
+        said = FORGETS.with_name("status").read_text()
+        return int(said.partition("VmHWM:")[2].split()[0]) >> 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _IN_A_MEGABYTE
 
 

@@ -6,6 +6,9 @@ import base64
 import contextlib
 import io
 import json
+import random
+import struct
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,7 +18,7 @@ from urllib.parse import quote_plus
 from hypothesis import strategies as st
 from PIL import Image
 
-from easel import images
+from easel import formats, images
 from easel.catalogue import Catalogue
 from easel.doors import (
     authorizer,
@@ -150,6 +153,72 @@ def damaged(draw: st.DrawFn) -> bytes:
     tail = draw(st.sampled_from((b"", *pictures_of_all_kinds())))
     return bytes(data) + tail
 
+
+WIDE = 8000
+_SPREAD = random.Random(0).randbytes(1 << 20)
+
+
+def _spread(length: int, amplitude: int) -> bytes:
+    """Return bytes of noise around a middle."""
+    table = bytes(128 + (level - 128) * amplitude // 255 for level in range(256))
+    return (_SPREAD.translate(table) * (length // len(_SPREAD) + 1))[:length]
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + zlib.crc32(name + data).to_bytes(4)
+
+
+def large_png(rows: int, amplitude: int, noisy: int, depth: int, colour: int, keyed: bool) -> bytes:
+    """Return a PNG of 8000 pixels across whose first rows, in percent, are noise."""
+    length = WIDE * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] // 8
+    noise, flat = _spread(length + (1 << 20), amplitude), bytes(length)
+    packed = zlib.compressobj(1)
+    pixels = []
+    for row in range(rows):
+        at = row * 7919 % (1 << 20)
+        said = noise[at : at + length] if row < rows * noisy // 100 else flat
+        pixels.append(packed.compress(b"\4" + said))
+    header = struct.pack(">IIBBBBB", WIDE, rows, depth, colour, 0, 0, 0)
+    palette = _chunk(b"PLTE", bytes(range(256)) * 3) if colour == 3 else b""
+    key = {0: 2, 2: 6, 3: 256}.get(colour, 0) * keyed
+    return b"".join(
+        [
+            *(b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header), palette),
+            _chunk(b"tRNS", bytes(key)) if key else b"",
+            *(_chunk(b"IDAT", b"".join([*pixels, packed.flush()])), _chunk(b"IEND", b"")),
+        ]
+    )
+
+
+def large_picture(rows: int, amplitude: int, mode: str, kind: str, **options: Any) -> bytes:
+    """Return a JPEG or WebP of 8000 pixels across, noise all over."""
+    data = _spread(WIDE * rows * len(mode), amplitude)
+    Image.frombytes(mode, (WIDE, rows), data).save(out := io.BytesIO(), kind, **options)
+    return out.getvalue()
+
+
+_rows, _amplitudes = st.integers(1000, 8000), st.sampled_from([0, 4, 16, 40])
+large = st.one_of(
+    st.builds(
+        lambda rows, amplitude, noisy, how, keyed: large_png(rows, amplitude, noisy, *how, keyed),
+        *(_rows, _amplitudes, st.integers(0, 100)),
+        st.sampled_from([(1, 3), *((depth, c) for depth in (8, 16) for c in (0, 2, 4, 6)), (8, 3)]),
+        st.booleans(),
+    ),
+    st.builds(
+        large_picture,
+        *(_rows, _amplitudes, st.sampled_from(["RGB", "CMYK"]), st.just("JPEG")),
+        quality=st.sampled_from([50, 90]),
+        progressive=st.booleans(),
+        subsampling=st.sampled_from([0, 2]),
+    ),
+    st.builds(
+        large_picture,
+        *(_rows, _amplitudes, st.sampled_from(["RGB", "RGBA"]), st.just("WEBP")),
+        lossless=st.booleans(),
+        method=st.just(0),
+    ),
+)
 
 disposition = st.one_of(
     st.sampled_from(NAMES).map(lambda name: f'form-data; name="{name}"'),
@@ -304,6 +373,19 @@ def verified(data: bytes) -> None:
         images.alpha_mask(data)
 
 
+def decoded(data: bytes, act: Callable[[bytes], object]) -> None:
+    """Do one of what is done with an image that is let in."""
+    with contextlib.suppress(InvalidRequest):
+        header = images.sniff(data)
+        images.admit(header, len(data), "image")
+        formats.take_apart(data, header, "image")
+        act(data)
+
+
+def shown(data: bytes) -> None:
+    assert sum(1 for _ in images.previews(data)) == 1
+
+
 def inbox_event(body: Any) -> None:
     """A message either fails alone, to come again, or is answered; S3 puts any key."""
     made = event("edit", "inbox")
@@ -338,16 +420,21 @@ operations = st.sampled_from(["generate", "edit", "variation"])
 encoded_words = st.builds("=?{}?{}?{}?=".format, texts, st.sampled_from("QBqbx"), texts)
 Part = tuple[Callable[..., None], tuple[st.SearchStrategy[Any], ...], int]
 PARTS: Mapping[str, Part] = {
-    # name: what is done with what is drawn, and how many of 100
-    "JSON bodies": (picture_call, (operations, raw, headers, st.booleans()), 22),
+    # name: what is done with what is drawn, and how many of 1,000
+    "JSON bodies": (picture_call, (operations, raw, headers, st.booleans()), 220),
     "fields": (
         picture_call,
         (operations, fields.map(lambda one: json.dumps(one).encode()), headers, st.just(False)),
-        20,
+        200,
     ),
-    "multipart": (form_call, (operations, forms, form_types), 14),
-    "damaged base64": (damaged_body, (texts,), 2),
-    "images": (verified, (damaged(),), 12),
+    "multipart": (form_call, (operations, forms, form_types), 140),
+    "damaged base64": (damaged_body, (texts,), 20),
+    "images": (verified, (damaged(),), 114),
+    "large images": (
+        decoded,
+        (large, st.sampled_from([partial(images.verify, param="image"), shown, images.alpha_mask])),
+        6,
+    ),
     "ids, cursors, queries": (
         job_call,
         (
@@ -367,16 +454,16 @@ PARTS: Mapping[str, Part] = {
             headers,
             texts,
         ),
-        8,
+        80,
     ),
-    "upload requests": (input_call, (raw,), 4),
-    "direct events": (direct_event, (operations, fields | anything), 8),
-    "tokens": (authorized, (texts | texts.map("Bearer {}".format),), 2),
-    "inbox events": (inbox_event, (told | anything | texts,), 4),
+    "upload requests": (input_call, (raw,), 40),
+    "direct events": (direct_event, (operations, fields | anything), 80),
+    "tokens": (authorized, (texts | texts.map("Bearer {}".format),), 20),
+    "inbox events": (inbox_event, (told | anything | texts,), 40),
     "manifests, metadata": (
         manifest_read,
         (raw, st.dictionaries(st.sampled_from(NAMES) | texts, encoded_words | texts, max_size=3)),
-        3,
+        30,
     ),
-    "work messages": (work_message, (anything | texts,), 1),
+    "work messages": (work_message, (anything | texts,), 10),
 }

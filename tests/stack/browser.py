@@ -37,6 +37,16 @@ def installed() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
+def scripted(told: str) -> str:
+    """Return an SVG, all of one green, whose script posts to this URL that it ran."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="1024" height="1024">'
+        '<rect width="1024" height="1024" fill="#00ff00"/><script>'
+        f'fetch("{told}", {{method: "POST", mode: "no-cors", body: \'{{"ran": true}}\'}})'
+        "</script></svg>"
+    )
+
+
 class Site(ThreadingHTTPServer):
     """Serves a page, its task and openai-node, and keeps what the page posts."""
 

@@ -1,4 +1,4 @@
-"""A page in a browser: an upload, an edit of it, and an answer too large for Lambda."""
+"""A page in a browser: an upload, an edit of it, an answer too large for Lambda, an SVG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from local.servers import free_port
 from tests.stack import browser
-from tests.stack.running import Running, decoded, unique
+from tests.stack.running import Running, decoded, fetched, unique
 
 COLOUR = (0, 128, 96)
 SPOT = (1500, 1000)
@@ -112,3 +112,29 @@ def test_a_page_of_an_origin_that_is_not_listed_may_not_call(
     )
     assert outcome == {"error": "TypeError: Failed to fetch"}
     assert running.jobs(prompt) == []
+
+
+def test_no_script_of_an_svg_runs_and_it_is_shown(
+    running: Running, chromium: str, origin: str, tmp_path: Path
+) -> None:
+    prompt = unique("a drawn fox")
+    picture = browser.scripted(f"{origin}/outcome")
+    running.standin.rule(containing=prompt, picture=picture)
+    asked: Any = {"model": "gpt-image-2.6-flare", "output_format": "svg", "size": "1024x1024"}
+    (made,) = running.client.images.generate(prompt=prompt, **asked).data or []
+    assert "<script>" in fetched(str(made.url)).decode()
+
+    def opened(url: str, folder: str) -> dict[str, Any]:
+        (tmp_path / folder).mkdir()
+        site = browser.Site(origin, "svg.html", {"shown": made.url, "opened": url})
+        return browser.visit(chromium, site, tmp_path / folder)
+
+    green = {"width": 1024, "height": 1024, "pixel": [0, 255, 0, 255]}
+    assert opened(str(made.url), "served") == {"shown": green}
+
+    # The same, served as a page: it would have run, and been heard of.
+    place = {"Bucket": running.bucket, "Key": f"images/{running.tenant}/as-a-page.svg"}
+    s3 = running.aws("s3")
+    s3.put_object(**place, Body=picture.encode(), ContentType="image/svg+xml")
+    url = s3.generate_presigned_url("get_object", Params=place)
+    assert opened(url, "control") == {"ran": True}

@@ -71,11 +71,31 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-def png_claiming(width: int, height: int) -> bytes:
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def inserted(data: bytes, at: int, extra: bytes) -> bytes:
+    return data[:at] + extra + data[at:]
+
+
+def png_claiming(width: int, height: int, depth: int = 8, colour: int = 6) -> bytes:
     """Return a PNG of a few bytes that says it is this large."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    header = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + picture("png-alpha")[33:]
+
+
+def jpeg_claiming(name: str, width: int, height: int) -> bytes:
+    """Return a JPEG that says it is this large."""
+    data = picture(name)
+    at = data.index(b"\xff\xc2" if "progressive" in name else b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+def webp_claiming(width: int, height: int) -> bytes:
+    """Return a lossless WebP that says it is this large."""
+    data = picture("webp-lossless")
+    return data[:21] + struct.pack("<I", width - 1 | height - 1 << 14) + data[25:]
 
 
 def refused(data: bytes, param: str = "image") -> str:
@@ -196,16 +216,50 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
         resize(png_claiming(*size), 16, 16)
 
 
+MEGABYTE = 2**20
+DEAR = {
+    "a PNG of 16 bits a channel": png_claiming(6000, 4000, depth=16),
+    "a PNG with alpha of 50 million pixels": png_claiming(8660, 5774),
+    "a PNG with a palette": png_claiming(8000, 8000, colour=3),
+    "a PNG of noise": png_claiming(6000, 4000, colour=2) + bytes(40 * MEGABYTE),
+    "a WebP": webp_claiming(8000, 8000),
+    "a WebP of noise": webp_claiming(6000, 4000) + bytes(30 * MEGABYTE),
+    "a progressive JPEG": jpeg_claiming("jpeg-progressive", 8660, 5774) + bytes(30 * MEGABYTE),
+}
+
+
+@pytest.mark.parametrize("data", DEAR.values(), ids=list(DEAR))
+def test_what_is_dear_to_decode_is_refused_before_it_is(data: bytes) -> None:
+    assert "takes too long to decode" in refused(data)
+    with pytest.raises(InvalidRequest, match="too long to decode"):
+        images.admit(sniff(data[:4096]), len(data), "image")
+
+
+@pytest.mark.parametrize(
+    ("head", "megabytes"),
+    [
+        (jpeg_claiming("jpeg", 8660, 5774), 49),
+        (jpeg_claiming("jpeg", 9566, 6377), 49),
+        (jpeg_claiming("jpeg-cmyk", 8000, 8000), 49),
+        (jpeg_claiming("jpeg-progressive", 8660, 5774), 14),
+        (png_claiming(6000, 4000, colour=2), 30),
+        (png_claiming(7680, 4320), 5),
+        (png_claiming(4000, 3000, depth=16, colour=2), 30),
+        (webp_claiming(6000, 4000), 20),
+    ],
+)
+def test_photographs_and_screens_are_not_dear(head: bytes, megabytes: int) -> None:
+    images.admit(sniff(head), megabytes * MEGABYTE, "image")
+
+
+def test_a_png_that_says_two_things_is_refused() -> None:
+    """The decoder would believe the second, and what it costs was told by the first."""
+    second = png_claiming(*SIZE, depth=16)[8:33]
+    assert "pieces" in refused(inserted(PNG, 33, second))
+
+
 def test_dimensions_that_the_pixels_belie_are_refused() -> None:
     refused(png_claiming(4000, 4000))
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def inserted(data: bytes, at: int, extra: bytes) -> bytes:
-    return data[:at] + extra + data[at:]
 
 
 def segment(marker: int, data: bytes = b"") -> bytes:
@@ -327,8 +381,9 @@ def test_a_compressed_text_is_not_let_out(data: bytes) -> None:
 
 
 def test_a_mask_is_not_made_of_a_huge_alpha() -> None:
-    with pytest.raises(InvalidRequest, match="Send a 'mask'"):
-        alpha_mask(png_claiming(8000, 8000))
+    for huge in png_claiming(4000, 4000), png_claiming(2800, 2800, depth=16):
+        with pytest.raises(InvalidRequest, match="Send a 'mask'"):
+            alpha_mask(huge)
     assert alpha_mask(picture("jpeg")) is None
 
 

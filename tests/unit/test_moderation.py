@@ -156,6 +156,16 @@ def test_a_block_says_where_and_why(
     assert again.body() == error.body()
 
 
+def test_only_what_is_named_as_categories_are_is_said(world: World) -> None:
+    world.answers = [("A Cat", "self-harm/intent", "a cat", "\ud800")]
+    with pytest.raises(ModerationBlocked, match=r"\(self-harm/intent\)") as blocked:
+        world.moderator().admit(job(), {})
+    assert blocked.value.body()["error"]["moderation_details"]["categories"] == ["self-harm/intent"]
+    world.answers = [("A Cat",)]
+    with pytest.raises(ModerationBlocked, match=r"\(harmful\)"):
+        world.moderator().admit(job(), {})
+
+
 def test_a_block_without_a_category_is_one(world: World) -> None:
     world.answers = [()]
     with pytest.raises(ModerationBlocked, match="harmful"):

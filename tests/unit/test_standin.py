@@ -609,6 +609,15 @@ def test_a_rule_for_moderations(standin, client):
         client.moderations.create(input="a cat")
 
 
+def test_a_rule_says_what_is_flagged_and_what_is_painted(standin, client):
+    standin.rule(path="moderations", flags=["hate"])
+    (judged,) = client.moderations.create(input="a cat").results
+    assert (judged.flagged, judged.categories.hate) == (True, True)
+    standin.rule(picture="<svg/>")
+    made = client.images.generate(prompt="a cat", model=FLARE_26, output_format="svg")
+    assert pictures(made) == [b"<svg/>"]
+
+
 @pytest.mark.parametrize("wrong", [{"contains": "cat"}, {"drop": "sometimes"}])
 def test_a_wrong_rule_is_refused(standin, wrong):
     with pytest.raises(HTTPError) as caught:

@@ -27,6 +27,7 @@ __all__ = [
     "Header",
     "Kind",
     "admit",
+    "afford",
     "alpha_mask",
     "digest",
     "previews",
@@ -43,7 +44,11 @@ MAX_MASK_BYTES = 4 * 2**20
 MAX_EDGE = 16_384
 MAX_PIXELS = 64_000_000
 """What is decoded at most, 256 MB as RGBA: above most cameras' pictures, below Pillow's limit."""
-_MOST_ALPHA = 16_777_216
+MOST_SECONDS = 0.8
+"""Of CPU, to decode an image, or all that come with one call. Plain JPEGs below 50 MB pass."""
+_MOST_ALPHA = 8_388_608
+_ALPHA_DECODINGS = 3
+"""Of an image whose alpha is a mask: to check it, to take the alpha, and to check it as any."""
 
 _INPUT_KINDS = ("png", "jpeg", "webp")
 _ORIENTATION, _MOST_EXIF_BYTES = 0x0112, 65_536
@@ -61,8 +66,9 @@ def digest(data: bytes) -> str:
 def verify(data: bytes, param: str) -> Header:
     """Check an input image whole, and return its header as it is displayed (EXIF applied).
 
-    PNG, JPEG or WebP, less than 50 MB, at most 16384 pixels an edge and 64 million in all, which
-    is looked at before anything is decoded. Raises InvalidRequest(code="invalid_image_file").
+    PNG, JPEG or WebP, less than 50 MB, at most 16384 pixels an edge and 64 million in all, and
+    not too dear to decode, which is looked at before. Raises
+    InvalidRequest(code="invalid_image_file").
     """
     header = sniff(data, param)
     admit(header, len(data), param)
@@ -78,6 +84,18 @@ def admit(header: Header, length: int, param: str) -> None:
     if header.kind not in _INPUT_KINDS:
         raise invalid(f"The image is {header.kind.upper()}; send PNG, JPEG or WebP", param)
     _check_extent(header, param)
+    afford(header, length, param)
+
+
+def afford(header: Header, length: int, param: str) -> None:
+    """Refuse an image of so many bytes whose decoding takes too long."""
+    if header.seconds(length) > MOST_SECONDS:
+        raise invalid(
+            f"The image takes too long to decode: {length} bytes of {header.kind.upper()} with "
+            f"{header.width}x{header.height} pixels. Send fewer pixels, 8 bits a channel instead "
+            "of 16, or a JPEG that is not progressive",
+            param,
+        )
 
 
 def verify_mask(data: bytes, first: Header, param: str = "mask") -> Header:
@@ -146,8 +164,13 @@ def alpha_mask(data: bytes) -> bytes | None:
     header = sniff(data)
     if not header.alpha:
         return None
-    if header.width * header.height > _MOST_ALPHA:
-        raise invalid(f"Send a 'mask' for more than {_MOST_ALPHA} pixels with alpha", "image")
+    seconds = _ALPHA_DECODINGS * header.seconds(len(data))
+    if header.width * header.height > _MOST_ALPHA or seconds > MOST_SECONDS:
+        raise invalid(
+            "The image's own alpha is a mask up to 8 million pixels, and fewer where these are "
+            "dear to decode. Send a 'mask'",
+            "image",
+        )
     with _decoding("image"), _open(header.kind, data) as image:
         alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema()[0] == 255:
@@ -155,7 +178,7 @@ def alpha_mask(data: bytes) -> bytes | None:
         mask = Image.new("RGBA", image.size)
         mask.putalpha(alpha)
         out = BytesIO()
-        mask.save(out, "PNG")
+        mask.save(out, "PNG", compress_level=1)  # a fifth of the time, and hardly larger
         return out.getvalue()
 
 
@@ -233,15 +256,20 @@ def _views(image: Image) -> Iterator[Image]:
         yield shown
         return
     yield shown.convert("RGB")
-    shown.thumbnail((_PREVIEW_EDGE, _PREVIEW_EDGE))
+    _shrink(shown)
     shown = shown.convert("RGBA")
     for colour in "white", "black":
         yield Picture.alpha_composite(Picture.new("RGBA", shown.size, colour), shown)
 
 
+def _shrink(image: Image) -> None:
+    # Without a gap it averages whole blocks, and a JPEG is read no larger than needed.
+    image.thumbnail((_PREVIEW_EDGE, _PREVIEW_EDGE), reducing_gap=1.0)
+
+
 def _small(shown: Image) -> bytes:
     """Return a small JPEG of the image, which may be made smaller by it."""
-    shown.thumbnail((_PREVIEW_EDGE, _PREVIEW_EDGE))
+    _shrink(shown)
     out = BytesIO()
     shown.convert("RGB").save(out, "JPEG", quality=_PREVIEW_QUALITY)
     return out.getvalue()

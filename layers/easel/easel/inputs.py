@@ -15,11 +15,13 @@ import pybase64
 from pydantic import BaseModel, ConfigDict
 
 from easel.errors import InvalidRequest
+from easel.formats import invalid
 from easel.images import (
-    MAX_PIXELS,
+    MOST_SECONDS,
     Header,
     Kind,
     admit,
+    afford,
     alpha_mask,
     digest,
     sniff,
@@ -29,8 +31,6 @@ from easel.images import (
 
 MAX_IMAGES = 16
 """Input images of one edit (``image_edit_params``)."""
-_MOST_PIXELS = 2 * MAX_PIXELS
-"""What a door decodes at most for one call."""
 
 
 class Image(BaseModel):
@@ -150,16 +150,18 @@ class Inputs:
             markup=next(iter(loaded.get("markup", ())), self.markup),
         )
 
-    def refuse_many_pixels(self) -> None:
+    def refuse_much(self) -> None:
         """Raise InvalidRequest for images that would keep a door busy. None is decoded yet."""
-        given = [*((one, "image") for one in self.images), (self.mask, "mask")]
-        headers = [sniff(one, param) for one, param in given if isinstance(one, bytes)]
-        if sum(header.width * header.height for header in headers) > _MOST_PIXELS:
-            raise InvalidRequest(
-                f"The images have more than {_MOST_PIXELS} pixels together; upload them first.",
-                code="invalid_image_file",
-                param="image",
-            )
+        masks = (self.mask, "mask"), (self.markup, "markup")
+        given = [*((one, "image") for one in self.images), *masks]
+        seconds = 0.0
+        for one, param in given:
+            if isinstance(one, bytes):
+                header = sniff(one, param)
+                afford(header, len(one), param)
+                seconds += header.seconds(len(one))
+        if seconds > MOST_SECONDS:
+            raise invalid("The images take too long to decode together; upload them first", "image")
 
     def masked_by_alpha(self, read: Callable[[Image], bytes]) -> Inputs:
         """Return the inputs with the first image's own alpha as the mask, if it has any."""
@@ -185,7 +187,7 @@ def checked(inputs: Inputs, tenant: str) -> Stored:
     An image that lies in the bucket stays where it is; of an upload only what is known is checked.
     """
     uploads: dict[str, bytes] = {}
-    inputs.refuse_many_pixels()
+    inputs.refuse_much()
 
     def place(given: Given, check: Callable[[bytes], Header], param: str) -> Image:
         if isinstance(given, Image):

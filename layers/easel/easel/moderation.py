@@ -17,6 +17,7 @@ on unjudged; else nothing is bought, or what was bought stays in quarantine (``a
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 Stage = Literal["prompt", "input image", "output"]
 
+_CATEGORY = re.compile(r"[a-z/_-]{1,40}")
+"""What OpenAI's categories are called. Logs have them, so nothing else passes for one."""
 _CALL_SECONDS = 10
 _PATIENCE_SECONDS = 20
 """How long one prompt or image is tried to be judged, and how often."""
@@ -117,18 +120,19 @@ class Moderator:
         unjudged = None
         for each in [given] if isinstance(given, str) else previews(given):
             try:
-                categories = self._asked(each)
+                judged = self._asked(each)
             except UpstreamRefused as refused:
                 if refused.status != _THIS_ALONE:
                     raise
-                unjudged, categories = refused, None
-            if categories is not None:
+                unjudged, judged = refused, None
+            if judged is not None:
+                categories = [name for name in judged if _CATEGORY.fullmatch(name)]
                 raise ModerationBlocked(
                     _BLOCKED[stage].format(", ".join(categories) or "harmful"),
                     param=_PARAMS[stage],
                     moderation_details={
                         "moderation_stage": "output" if stage == "output" else "input",
-                        "categories": list(categories),
+                        "categories": categories,
                     },
                 )
         if unjudged:

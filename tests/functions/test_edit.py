@@ -10,7 +10,7 @@ import boto3
 import pytest
 from PIL import Image
 
-from easel.images import sniff
+from easel.formats import sniff
 from tests.functions.conftest import Context, Deployed
 
 

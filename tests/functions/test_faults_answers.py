@@ -14,7 +14,7 @@ import pytest
 from openai._streaming import SSEDecoder
 from openai.types import ImageEditCompletedEvent, ImageGenCompletedEvent
 
-from easel.images import sniff
+from easel.formats import sniff
 from tests.functions.conftest import Context, Deployed
 from tests.functions.test_edit import picture, post
 from tests.functions.test_https import call, follow, work

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from easel.images import sniff
+from easel.formats import sniff
 from tests.functions.conftest import Context, Deployed
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from easel.images import sniff
+from easel.formats import sniff
 from tests.functions.conftest import Context, Deployed
 
 

@@ -335,7 +335,7 @@ class Posts:
 
     def post(self, key: str, kind: str, length: int, seconds: int) -> tuple[str, dict[str, str]]:
         assert key.removeprefix("inputs/demo/file-").isalnum()
-        assert kind in images.CONTENT_TYPES.values()
+        assert kind in formats.CONTENT_TYPES.values()
         assert 0 < length < images.MAX_BYTES
         return "https://easel.example", {"key": key}
 
@@ -376,14 +376,14 @@ def verified(data: bytes) -> None:
 def decoded(data: bytes, act: Callable[[bytes], object]) -> None:
     """Do one of what is done with an image that is let in."""
     with contextlib.suppress(InvalidRequest):
-        header = images.sniff(data)
+        header = formats.sniff(data)
         images.admit(header, len(data), "image")
         formats.take_apart(data, header, "image")
         act(data)
 
 
 def shown(data: bytes) -> None:
-    assert sum(1 for _ in images.previews(data)) == 1
+    assert 1 <= sum(1 for _ in images.previews(data)) <= 3
 
 
 def inbox_event(body: Any) -> None:

@@ -20,16 +20,8 @@ from PIL import Image, ImageSequence
 
 from easel import images
 from easel.errors import InvalidRequest
-from easel.images import (
-    CONTENT_TYPES,
-    Header,
-    alpha_mask,
-    digest,
-    resize,
-    sniff,
-    verify,
-    verify_mask,
-)
+from easel.formats import CONTENT_TYPES, Header, sniff
+from easel.images import alpha_mask, digest, resize, verify, verify_mask
 
 PACKAGE = Path(images.__file__).parent.parent
 SIZE = (48, 32)
@@ -168,7 +160,8 @@ def test_a_digest_is_sha256() -> None:
 
 def test_sniffing_needs_no_pillow() -> None:
     program = (
-        "import sys; from easel.images import sniff, verify; data = sys.stdin.buffer.read();"
+        "import sys; from easel.formats import sniff; from easel.images import verify;"
+        "data = sys.stdin.buffer.read();"
         "sniff(data); print('PIL' in sys.modules); verify(data, 'image');"
         "print('PIL.AvifImagePlugin' in sys.modules, 'PIL.TiffImagePlugin' in sys.modules)"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from easel import images
+from easel import formats, images
 from easel.errors import InvalidRequest, UpstreamUnknown
 from easel.inputs import Image, described
 from easel.jobs import Answer, Job, LeaseLost
@@ -87,11 +87,11 @@ class Answers:
         try:
             if job.request.resample:
                 data = images.resize(data, *job.request.resample)
-            header = images.sniff(data)
+            header = formats.sniff(data)
         except InvalidRequest:
             raise UpstreamUnknown("Upstream answered with bytes that are no image.") from None
         key = f"{name}.{header.kind}"
-        self.bucket.put(key, data, images.CONTENT_TYPES[header.kind])
+        self.bucket.put(key, data, formats.CONTENT_TYPES[header.kind])
         return described(data, header, key, images.digest(data))
 
     def _released(self, image: Image) -> Image:

@@ -34,7 +34,7 @@ _MOST_SCANNED = 640_000_000
 _MARKER = re.compile(rb"\xff++([^\x00\x01\xd0-\xd7\xff])")
 _PNG_CHANNELS: Mapping[int, int] = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PLAIN, _PROGRESSIVE = (2, 12), (5, 36)
-_LOSSY, _LOSSLESS = (14, 45), (14, 17)
+_LOSSY, _LOSSLESS = (17, 45), (19, 17)
 """The effort of a JPEG, and of a WebP."""
 _SVG_PROLOG = 65_536
 """Bytes looked through at most for an SVG's root element."""

@@ -17,25 +17,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from easel.errors import InvalidRequest
-from easel.formats import CONTENT_TYPES, Header, Kind, invalid, resize_svg, sniff, take_apart
+from easel.formats import Header, Kind, invalid, resize_svg, sniff, take_apart
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-__all__ = [
-    "CONTENT_TYPES",
-    "Header",
-    "Kind",
-    "admit",
-    "afford",
-    "alpha_mask",
-    "digest",
-    "previews",
-    "resize",
-    "sniff",
-    "verify",
-    "verify_mask",
-]
 
 MAX_BYTES = 50 * 2**20
 """OpenAI's limit for an input image."""
@@ -255,11 +240,13 @@ def _views(image: Image) -> Iterator[Image]:
     if not shown.has_transparency_data:
         yield shown
         return
-    yield shown.convert("RGB")
-    _shrink(shown)
-    shown = shown.convert("RGBA")
+    shown = shown if shown.mode == "RGBA" else shown.convert("RGBA")
+    bare, alpha = shown.convert("RGB"), shown.getchannel("A")
+    _shrink(bare)
+    _shrink(alpha)
+    yield bare
     for colour in "white", "black":
-        yield Picture.alpha_composite(Picture.new("RGBA", shown.size, colour), shown)
+        yield Picture.composite(bare, Picture.new("RGB", bare.size, colour), alpha)
 
 
 def _shrink(image: Image) -> None:

@@ -15,16 +15,13 @@ import pybase64
 from pydantic import BaseModel, ConfigDict
 
 from easel.errors import InvalidRequest
-from easel.formats import invalid
+from easel.formats import Header, Kind, invalid, sniff
 from easel.images import (
     MOST_SECONDS,
-    Header,
-    Kind,
     admit,
     afford,
     alpha_mask,
     digest,
-    sniff,
     verify,
     verify_mask,
 )

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING
 
 from easel import telemetry
 from easel.errors import Conflict, NotFound
+from easel.formats import CONTENT_TYPES
 from easel.identity import Identity, Met
-from easel.images import CONTENT_TYPES
 from easel.jobs import ID, Job, LeaseLost
 from easel.latencies import Latencies
 from easel.questions import WAITING, Question

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from easel.catalogue import Catalogue, Model
 from easel.errors import Forbidden, InvalidRequest
-from easel.images import Kind
+from easel.formats import Kind
 from easel.inputs import MAX_IMAGES, Image, Inputs, Locate, checked
 from easel.prompt import Parts, Prompt
 from easel.settings import Settings

@@ -33,7 +33,7 @@ from easel.errors import (
     UpstreamRefused,
     UpstreamUnknown,
 )
-from easel.images import CONTENT_TYPES
+from easel.formats import CONTENT_TYPES
 from easel.rendered import Rendered, whole
 
 with deferred("openai.types"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import openai
 
-from easel.images import sniff
+from easel.formats import sniff
 from tests.stack.chaos.cases import Case
 from tests.stack.chaos.strikes import Armed
 from tests.stack.running import png

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from easel import manifest
 from easel.doors.references import BEGINNING_BYTES, tenancy
 from easel.errors import InvalidRequest, NotFound
-from easel.images import CONTENT_TYPES
+from easel.formats import CONTENT_TYPES
 from easel.inputs import MAX_IMAGES, Image, Inputs, begun
 from easel.keys import digest
 from easel.manifest import Manifest

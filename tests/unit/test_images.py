@@ -212,9 +212,9 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
 MEGABYTE = 2**20
 DEAR = {
     "a PNG of 16 bits a channel": png_claiming(6000, 4000, depth=16),
-    "a PNG with alpha of 50 million pixels": png_claiming(8660, 5774),
+    "a PNG with alpha of 60 million pixels": png_claiming(9488, 6324),
     "a PNG with a palette": png_claiming(8000, 8000, colour=3),
-    "a PNG of noise": png_claiming(6000, 4000, colour=2) + bytes(40 * MEGABYTE),
+    "a PNG of noise": png_claiming(8000, 4800, colour=2) + bytes(45 * MEGABYTE),
     "a WebP": webp_claiming(8000, 8000),
     "a WebP of noise": webp_claiming(6000, 4000) + bytes(30 * MEGABYTE),
     "a progressive JPEG": jpeg_claiming("jpeg-progressive", 8660, 5774) + bytes(30 * MEGABYTE),
@@ -235,8 +235,9 @@ def test_what_is_dear_to_decode_is_refused_before_it_is(data: bytes) -> None:
         (jpeg_claiming("jpeg", 9566, 6377), 49),
         (jpeg_claiming("jpeg-cmyk", 8000, 8000), 49),
         (jpeg_claiming("jpeg-progressive", 8660, 5774), 14),
-        (png_claiming(6000, 4000, colour=2), 30),
-        (png_claiming(7680, 4320), 5),
+        (png_claiming(6000, 4000, colour=2), 47),
+        (png_claiming(6000, 4000), 28),
+        (png_claiming(7680, 4320), 12),
         (png_claiming(4000, 3000, depth=16, colour=2), 30),
         (webp_claiming(6000, 4000), 18),
     ],

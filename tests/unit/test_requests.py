@@ -462,12 +462,12 @@ def test_images_are_counted_before_they_are_looked_at() -> None:
 
 
 def test_what_a_door_decodes_is_counted_before_it_is_decoded() -> None:
-    large = PNG[:16] + (4000).to_bytes(4) * 2 + PNG[24:]
+    large = PNG[:16] + (5000).to_bytes(4) * 2 + PNG[24:]
     assert "damaged" in refusal("edit", inputs=Inputs(images=(large,) * 2)).message
     for more in {"images": (large,) * 3}, {"mask": large}, {"markup": large}:
         inputs = Inputs(**{"images": (large,) * 2, **more})
         assert "together" in refusal("edit", inputs=inputs).message
-    larger = PNG[:16] + (7000).to_bytes(4) * 2 + PNG[24:]
+    larger = PNG[:16] + (7000).to_bytes(4) * 2 + b"\x10" + PNG[25:]  # of 16 bits
     alone = refusal("edit", inputs=Inputs(images=(PNG,), markup=larger))
     assert alone.param == "markup"
     assert "upload" not in alone.message

@@ -116,10 +116,11 @@ def resize_svg(data: bytes, header: Header, width: int, height: int) -> bytes:
 def _png(data: bytes) -> Header:
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     keyed = b"tRNS" in _png_chunks(data)
-    bits = depth * _PNG_CHANNELS.get(colour, 4)
+    # Of a channel of 16 bits each byte is looked at, and half of them thrown away.
+    unpacked = depth * _PNG_CHANNELS.get(colour, 4) / (2 if depth == 16 else 4)
     # What cannot be averaged as it is is converted first, every pixel of it.
     shown = 12 if keyed or colour in (3, 4) else 6
-    return Header("png", width, height, keyed or colour in (4, 6), (shown + bits / 2, 11))
+    return Header("png", width, height, keyed or colour in (4, 6), (shown + unpacked, 10))
 
 
 def _png_chunks(data: bytes) -> Iterator[bytes]:

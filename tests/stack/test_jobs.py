@@ -177,16 +177,34 @@ def test_readme_names_what_an_event_says(caller, told):
     assert f"`{event['detail-type']}`" in readme.section("Events")
 
 
-# ---- A worker that died while upstream was called ----
+# ---- What only the sweep finds ----
+
+
+def ledger_of(running: Running) -> Ledger:
+    tables = running.names["JobsTable"], 30, time.sleep, running.names["LedgerTable"]
+    return Ledger(running.aws("dynamodb"), *tables)
+
+
+def unsent(running: Running, caller: Caller, words: str, age: int = 0) -> Job:
+    """Return a job that was opened so many seconds ago, and whose message was never sent."""
+    asked, opened = request(prompt=unique(words)), int(time.time()) - age
+    job = Job.new(caller.tenant, asked, hold=20_000, now=opened, untold=True)
+    assert ledger_of(running).open(job, f"same#{job.id}", None, ())
+    return job
+
+
+def test_a_job_whose_message_was_lost_is_made(running, caller):
+    job = unsent(running, caller, "a fox whose message was lost", age=120)
+    row = swept(running, caller, job)
+    assert (row["status"], running.paid(job.request.prompt)) == ("succeeded", 1)
+    result = caller.client.get(f"/jobs/{job.id}/result", cast_to=ImagesResponse)
+    assert fetched(result.data[0].url)
 
 
 def abandoned(running: Running, caller: Caller) -> Job:
     """Return a job that is too old, and whose worker died during the paid call."""
-    tables = running.names["JobsTable"], 30, time.sleep, running.names["LedgerTable"]
-    ledger, now = Ledger(running.aws("dynamodb"), *tables), int(time.time())
-    asked = request(prompt=unique("a fox whose worker died"))
-    job = Job.new(caller.tenant, asked, hold=20_000, now=now, untold=True)
-    assert ledger.open(job, f"same#{job.id}", None, ())
+    job = unsent(running, caller, "a fox whose worker died")
+    ledger, now = ledger_of(running), job.created_at
     leased = ledger.lease(caller.tenant, job.id, "dead", now)
     assert leased
     calling = leased.begin(leased.hold)

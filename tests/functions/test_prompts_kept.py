@@ -79,6 +79,16 @@ def test_the_outbox_says_none(forgetful: Deployed, context: Context) -> None:
     assert PROMPT not in everything(forgetful)
 
 
+def test_nor_does_an_answer_that_lies_in_the_bucket(forgetful: Deployed, context: Context) -> None:
+    forgetful.set(WORK_QUEUE_URL="")
+    forgetful.standin.rule(containing=PROMPT, image_bytes=4_600_000)
+    answer = call(forgetful, context, {"prompt": PROMPT, "size": "1024x1024"})
+    assert answer["statusCode"] == 303
+    keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket="easel")["Contents"]]
+    [composed] = [key for key in keys if key.startswith("answers/")]
+    assert PROMPT.encode() not in forgetful.object(composed)
+
+
 def test_nor_what_only_upstream_understands(forgetful: Deployed, context: Context) -> None:
     ask = {"prompt": "a cat", "negative": [PROMPT], "n": 2, "quality": "low"}
     call(forgetful, context, ask)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from easel import telemetry
+from easel.aws.jobs import wordless
 from easel.catalogue import WARNING
 from easel.doors import bodies
 from easel.doors.https import Call, Reply
@@ -203,6 +204,7 @@ def _composed(easel: Easel, job: Job, delivery: Delivery) -> str:
     # URLs in it would age; without any it is as good as new.
     if form in ("stream", "b64_json") and easel.bucket.has(key):
         return easel.bucket.url(key, easel.settings.url_ttl_seconds)
+    job = job if easel.settings.keep_prompts else wordless(job)
     with tempfile.TemporaryFile() as stream:
         for part in answer(job, links(easel), delivery):
             stream.write(part.encode())

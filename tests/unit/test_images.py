@@ -274,6 +274,7 @@ BUSY = {
     "a PNG of empty chunks": inserted(PNG, 33, chunk(b"teXt", b"") * MANY),
     "a PNG of empty pixels": inserted(PNG, 33, chunk(b"IDAT", b"") * MANY),
     "a JPEG of comments": inserted(JPEG, SCAN, segment(0xFE) * MANY),
+    "a PNG of two animations": inserted(PNG, 33, chunk(b"acTL", struct.pack(">II", 2, 0)) * 2),
     "a PNG of packed texts": inserted(PNG, 33, chunk(b"iTXt", b"a\0\1\0\0\0" + PACKED) * 17),
     "a PNG of profiles": inserted(PNG, 33, chunk(b"iCCP", b"a\0\0" + PACKED) * 17),
     "a JPEG of EXIF, ever longer": inserted(JPEG, SCAN, segment(0xE1, b"Exif\0\0..") * MANY),

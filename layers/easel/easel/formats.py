@@ -135,7 +135,9 @@ def _png_chunks(data: bytes) -> Iterator[bytes]:
 
 
 def _sound_png(data: bytes) -> bool:
-    if [*_png_chunks(data)].count(b"IHDR") > 1:  # the decoder would believe the last
+    before = [*_png_chunks(data)]
+    # Of two sizes the decoder would believe the last, of two animations neither.
+    if before.count(b"IHDR") > 1 or before.count(b"acTL") > 1:
         return False
     offset, packed = 8, 0
     for _ in range(_MOST_PIECES):

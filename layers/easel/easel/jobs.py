@@ -102,7 +102,7 @@ class Job(BaseModel):
     moderation: Moderation | None = None
     """What is judged of it: the policy when it was opened; None: the deployment's."""
     moderated: bool = False
-    """Whether its prompt and its inputs were judged, and passed."""
+    """Whether its prompt and its inputs were judged, as far as they can be, and passed."""
     place: int | None = None
     """Its place in its tenant's line before upstream (``pace``)."""
     answer: Answer | None = None

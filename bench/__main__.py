@@ -144,8 +144,8 @@ WITHOUT = {
     "worker": "OpenAI's SDK without the types of chats that it needs itself",
     "authorizer": "DynamoDB without botocore",
     "promises": (
-        "fewer promises. Door and worker ask AWS eleven times, the script once: identity, "
-        "hold, message, pace, lease, attempt, two objects, charge, and looks at the job"
+        "fewer promises. The script asks AWS once; door and worker for identity, hold, message, "
+        "pace, lease, attempt, two objects, charge, and how the job stands (below)"
     ),
     "hit": "neither to look whether its pictures are still there, nor to count it",
 }
@@ -207,15 +207,8 @@ def report(bench: Bench, starts: dict[str, list[cold.Start]], imports: Imports) 
         yield f"| {name} | {cpu * 1000:.0f} | {wall * 1000:.0f} |"
     yield ""
     yield from where.table(imports)
-    hit, read = (
-        median(one["cpu"] * 1000 / times for one in bench.taken[name][WARM_UPS:])
-        for name, times in (("hit", 1), ("two reads", 2))
-    )
-    calls = where.asked_by_a_hit()
-    yield (
-        f"\nA cache hit asks AWS {len(calls)} times ({', '.join(calls)}). A DynamoDB read took "
-        f"{read:.1f} ms in boto3: so much is {len(calls) * read:.1f} of its {hit:.1f} ms."
-    )
+    yield ""
+    yield from where.asking({what: bench.taken[name][WARM_UPS:] for name, what in WARM.items()})
     yield "\n| peak memory | MB |"
     yield "|---|---:|"
     for name, what in MEMORY.items():
@@ -228,6 +221,14 @@ def report(bench: Bench, starts: dict[str, list[cold.Start]], imports: Imports) 
         yield f"| layer {name} | {size / 1e6:.1f} | {len(files)} |"
 
 
+WARM = {
+    "plain": "plain script",
+    "door": "door, that opens and waits",
+    "worker": "worker",
+    "read and presign": "a DynamoDB read and a presign in boto3",
+    "hit": "cache hit",
+    "status": "status read",
+}
 MEMORY = {
     "one": "worker, after its first picture",
     "many": f"worker, {MANY} images at {MANY_BYTES / 1e6:g} MB",

@@ -1,9 +1,9 @@
 """A measured process: imports a module, then calls its handler on each line of JSON it is given.
 
 It says of every call what CPU it took, in seconds, user and system, of all threads, the event's
-and the answer's JSON included as in Lambda's own runtime client; how long it took; and its memory,
-the peak so far and what is left of it, in bytes. Where the environment has
-WARM_UPS, the calls after so many are profiled by their CPU.
+and the answer's JSON included as in Lambda's own runtime client; how long it took; how often it
+asked AWS, and the CPU of that; and its memory, the peak so far and what is left of it, in bytes.
+Where the environment has WARM_UPS, the calls after so many are profiled by their CPU.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TextIO
+
+from botocore.client import BaseClient
 
 
 def context() -> SimpleNamespace:
@@ -44,13 +46,34 @@ def memory(kind: str = "VmHWM") -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+class Asked:
+    """What botocore's clients ask of AWS, and the CPU seconds that takes."""
+
+    def __init__(self) -> None:
+        self.times, self.cpu = 0, 0.0
+        clients: Any = BaseClient
+        ask = clients._make_api_call
+
+        def counted(client: Any, operation: str, given: Any) -> Any:
+            self.times += 1
+            before = cpu()
+            try:
+                return ask(client, operation, given)
+            finally:
+                self.cpu += cpu() - before
+
+        clients._make_api_call = counted
+
+
 def main(module: str, replies: TextIO) -> None:
     """Serve standard input until it ends."""
+    asked = Asked()
     before = cpu()
     handler = importlib.import_module(module).handler
     _say(replies, cpu=cpu() - before, memory=memory())
     profile, unprofiled = cProfile.Profile(time.process_time), os.environ.get("WARM_UPS")
     for count, line in enumerate(sys.stdin):
+        asked.times, asked.cpu = 0, 0.0
         began, before = time.monotonic(), cpu()
         if unprofiled and count >= int(unprofiled):
             profile.enable()
@@ -58,6 +81,7 @@ def main(module: str, replies: TextIO) -> None:
         json.dumps(answer)
         profile.disable()
         spent = {"cpu": cpu() - before, "wall": time.monotonic() - began}
+        spent |= {"asked": asked.times, "asking": asked.cpu}
         spent |= {"memory": memory(), "resident": memory("VmRSS")}
         # Cut, so that passing it on does not raise the peak.
         short = {k: v[:4000] if isinstance(v, str) else v for k, v in answer.items()}

@@ -1,4 +1,4 @@
-"""Where it goes: what a start imports, by who brought it, and what a warm call asks of AWS.
+"""Where it goes: what a start imports, by who brought it, and how much of a warm call asks AWS.
 
 Python tells what each import took by itself (``-X importtime``), in wall time, of a process that is
 told nothing else; so its sum is near the cold start's CPU, without AWS's runtime client and the
@@ -7,15 +7,14 @@ first answer.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from local.emulator import PYTHON
 
-COUNTED = Path(__file__).parent / "cost/measured.json"
 BROUGHT = {
     # by whom: the packages that are there for its sake
     "botocore": ("botocore", "boto3", "s3transfer", "urllib3", "dateutil", "jmespath", "six"),
@@ -66,7 +65,10 @@ def table(taken: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} | {sum(parts.values()):.0f} |"
 
 
-def asked_by_a_hit() -> list[str]:
-    """Return the calls of AWS that a cache hit makes, as ``make cost`` counted them."""
-    door = json.loads(COUNTED.read_text())["hit"]["counts"]["door"]
-    return [name for name, times in door["calls"].items() for _ in range(times)]
+def asking(taken: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str]:
+    """Yield the table of warm calls: their CPU, and that of what they ask of AWS."""
+    yield "| a warm call, CPU in ms | all | AWS is asked | takes of it |"
+    yield "|---|---:|---:|---:|"
+    for name, calls in taken.items():
+        whole, times, part = (median(one[of] for one in calls) for of in ("cpu", "asked", "asking"))
+        yield f"| {name} | {whole * 1000:.1f} | {times:g} times | {part * 1000:.1f} |"

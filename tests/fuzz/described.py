@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 from datetime import date
 from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
@@ -86,6 +87,8 @@ def draw(inputs: int) -> Cost:
 
 
 def _draw(cases: st.SearchStrategy[Any], inputs: int, cost: Cost) -> None:
+    # With a seed of ours, hypothesis names none where there is nothing to draw.
+    @seed(random.getrandbits(64))
     @settings(
         max_examples=inputs,
         database=None,

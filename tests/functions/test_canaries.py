@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import boto3
@@ -344,6 +344,14 @@ def ended(written: Written) -> set[tuple[str, str]]:
     return set(re.findall(r'"(succeeded|failed)"(?:,"error":"(\w+)")?', written.log.getvalue()))
 
 
+def searched(written: Written, events: Iterable[Any], capfd: pytest.CaptureFixture[str]) -> None:
+    """Look for the canaries in all that was gathered, the bus's events and the output too."""
+    for event in events:
+        written.add("events", event)
+    written.add("log", "".join(capfd.readouterr()))
+    assert written.found() == ALLOWED
+
+
 def test_nothing_sensitive_lies_where_it_does_not_belong(
     deployed: Deployed, written: Written, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,10 +360,7 @@ def test_nothing_sensitive_lies_where_it_does_not_belong(
     session.through_every_failure()
     session.looked_at_by_another()
     session.gather()
-    for event in bus():
-        written.add("events", event)
-    written.add("log", "".join(capfd.readouterr()))
-    assert written.found() == ALLOWED
+    searched(written, bus(), capfd)
     assert ended(written) == {("succeeded", ""), *(("failed", code) for code in ENDS)}
 
     for canary in CANARIES.values():
@@ -378,10 +383,7 @@ def test_nothing_that_is_judged_lies_where_it_does_not_belong(
     session.through_moderation()
     session.looked_at_by_another()
     session.gather()
-    for event in bus():
-        written.add("events", event)
-    written.add("log", "".join(capfd.readouterr()))
-    assert written.found() == ALLOWED
+    searched(written, bus(), capfd)
     codes = {"moderation_blocked", *(["moderation_unavailable"] if failure == "closed" else [])}
     assert ended(written) == {("succeeded", ""), *(("failed", code) for code in codes)}
     jobs = (row for sk, row in deployed.rows("JOBS_TABLE").items() if sk.startswith("job#"))

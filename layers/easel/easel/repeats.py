@@ -108,11 +108,8 @@ class Repeats:
 
     def _weaker(self, job: Job, policy: Moderation) -> bool:
         """Whether the job was opened under a policy that judges less than this one."""
-        was, now = (
-            get_args(Moderation).index(one)
-            for one in (job.moderation or self.settings.moderation_policy, policy)
-        )
-        return was < now
+        strictness = get_args(Moderation).index
+        return strictness(job.moderation or self.settings.moderation_policy) < strictness(policy)
 
     def _gone(self, job: Job) -> bool:
         """Whether the job's images were taken out of the bucket; the first stands for all."""

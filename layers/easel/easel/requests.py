@@ -216,7 +216,8 @@ class Reader:
 
     def known(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are parameters, and not something of the caller's own."""
-        return {name: value for name, value in fields.items() if name in Wire.known()}
+        known = Wire.known()
+        return {name: value for name, value in fields.items() if name in known}
 
     def _model(self, name: str, tenant: Tenant, today: date) -> Model:
         model = self.catalogue.resolve(name, today)

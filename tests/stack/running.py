@@ -68,11 +68,14 @@ class Running:
         return AsyncOpenAI(**{"base_url": self.base_url, "api_key": self.key, **options})
 
     def http(self, key: str | None = "", **options: Any) -> httpx2.Client:
-        """Return plain HTTP with the tenant's key, another, or None at all."""
+        """Return plain HTTP with the tenant's key, another, or None at all.
+
+        It follows what it is sent to, as every SDK does: the stack may be busy for longer
+        than a door waits.
+        """
         headers = {} if key is None else {"Authorization": f"Bearer {key or self.key}"}
-        return httpx2.Client(
-            **{"base_url": self.base_url, "headers": headers, "timeout": 60} | options
-        )
+        given = {"base_url": self.base_url, "headers": headers, "timeout": 60}
+        return httpx2.Client(**given | {"follow_redirects": True} | options)
 
     def aws(self, service: str) -> Any:
         """Return a boto3 client of the emulator that waits long and asks once."""

@@ -158,7 +158,7 @@ def test_a_refusal_tells_what_is_left(running, path, given):
     name, key = running.new_tenant(month_budget=budget)
     prompt = unique("a cat")
     asked = {"prompt": prompt, "size": "1024x1024", **given}
-    with running.http(key, follow_redirects=True) as http:
+    with running.http(key) as http:
         made = http.post(f"/images/{path}", json={**asked, "quality": "low"})
         assert made.status_code == 200, made.text
         said, true = running.books(name)

@@ -14,7 +14,7 @@ def test_of_callers_side_by_side_as_many_are_let_in_as_may(running):
     prompt = unique("a fox")
 
     def call(_):
-        with running.http(key, follow_redirects=True) as http:
+        with running.http(key) as http:
             return http.post("/images/generations", json={"prompt": prompt, "quality": "low"})
 
     with ThreadPoolExecutor(10) as callers:

@@ -28,9 +28,7 @@ def theirs(running: Running) -> Theirs:
     tenant, key = running.new_tenant()
     ask = {"prompt": unique("their fox"), "quality": "low"}
     with running.http(key) as http:
-        made = http.post(
-            GENERATIONS, json=ask, headers={"Idempotency-Key": "order-1"}, follow_redirects=True
-        ).json()
+        made = http.post(GENERATIONS, json=ask, headers={"Idempotency-Key": "order-1"}).json()
         leave = {"bytes": len(png(64, 64)), "content_type": "image/png"}
         upload = http.post("/inputs", json=leave).json()
     httpx2.post(

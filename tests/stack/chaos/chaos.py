@@ -51,7 +51,7 @@ class Chaos:
         self.doors = threading.BoundedSemaphore(doors)
         self.readers = threading.BoundedSemaphore(READERS)
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=doors)
-        self.http = running.http(None, limits=limits)
+        self.http = running.http(None, limits=limits, follow_redirects=False)
         self.client: OpenAI = running.openai(
             http_client=DefaultHttpxClient(limits=limits, follow_redirects=True)
         )

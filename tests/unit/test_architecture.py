@@ -169,13 +169,15 @@ def test_a_handler_fits_a_screen_and_tells_its_story(path: Path) -> None:
 
 
 PROBE = """
-import socket, sys
+import gc, socket, sys
 def refuse(*_): raise AssertionError("a handler called out when it was loaded")
 socket.socket.connect = refuse
 import importlib
 for name in sys.argv[1:]:
     importlib.import_module(f"functions.{name}.app").handler
-print(*sys.modules)
+print(*sys.modules, sep="\\n")
+if gc.isenabled(): print("garbage is collected")
+if gc.get_freeze_count() > 50_000: print("not of what is loaded")
 """
 ENVIRON = {
     "AWS_DEFAULT_REGION": "eu-central-1",
@@ -197,7 +199,7 @@ def loaded(*functions: str) -> set[str]:
         check=False,
     )
     assert probe.returncode == 0, probe.stderr
-    return set(probe.stdout.split())
+    return set(probe.stdout.splitlines())
 
 
 POWERTOOLS = {f"aws_lambda_powertools{part}" for part in ("", ".utilities.data_classes")}
@@ -228,6 +230,8 @@ def test_a_handler_loads_only_what_its_door_needs(function: str) -> None:
     assert not {"easel.upstream", "easel.openapi", "easel.aws.secrets"} & modules
     if function == "models":
         assert not {"easel.aws", "easel.bootstrap"} & modules
+    if "easel.bootstrap" in modules:
+        assert modules >= {"garbage is collected", "not of what is loaded"}
 
 
 # --- the tests themselves ---

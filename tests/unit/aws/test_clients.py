@@ -13,7 +13,11 @@ pytestmark = pytest.mark.usefixtures("environ")
 
 
 @pytest.mark.parametrize(
-    "make", [clients.dynamodb, clients.events, clients.secrets, clients.sqs, clients.s3]
+    "make",
+    [
+        *(clients.cloudformation, clients.dynamodb, clients.events),
+        *(clients.secrets, clients.sqs, clients.s3),
+    ],
 )
 def test_every_client_gives_up_in_time(make: Any) -> None:
     config = make().meta.config

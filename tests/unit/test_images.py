@@ -407,7 +407,6 @@ def test_a_mask_fits_the_first_image(name: str) -> None:
         (picture("png"), "alpha"),
         (picture("webp-alpha"), "PNG"),
         (picture("png-alpha", (32, 48)), "32x48"),
-        (picture("png-alpha") + bytes(images.MAX_MASK_BYTES), "4 MB"),
         (picture("png-alpha")[:-30], "truncated"),
         (b"", "must be"),
     ],
@@ -418,6 +417,16 @@ def test_a_mask_that_does_not_fit_is_refused(data: bytes, hint: str) -> None:
         with pytest.raises(InvalidRequest, match=hint) as caught:
             verify_mask(data, first, param)
         assert (caught.value.code, caught.value.param) == ("invalid_image_file", param)
+
+
+def test_a_mask_is_smaller_than_a_markup_may_be() -> None:
+    first, data = verify(picture("jpeg"), "image"), picture("png-alpha")
+    data += bytes(images.MAX_MASK_BYTES - len(data))
+    with pytest.raises(InvalidRequest, match="The mask must have less than 4 MB"):
+        verify_mask(data, first)
+    with pytest.raises(InvalidRequest, match="pieces") as caught:
+        verify_mask(data, first, "markup")
+    assert caught.value.param == "markup"
 
 
 # --- Other sizes ------------------------------------------------------------------------------

@@ -48,6 +48,14 @@ def test_what_only_a_caller_could_hear_is_dropped() -> None:
     assert (made.operation, made.fields) == ("variation", {"images": []})
 
 
+@pytest.mark.parametrize("given", [f"job_{'0' * 35}/0", f"file-{'0' * 35}"])
+def test_an_id_is_no_name(given: str) -> None:
+    """It would wait for a file in vain."""
+    for fields in ({"images": [given]}, {"images": ["cat.png"], "mask": given}):
+        with pytest.raises(InvalidRequest, match="file_id"):
+            read(prompt="x", **fields)
+
+
 def test_a_byte_order_mark_is_no_fault() -> None:
     assert manifest.read('\ufeff{"prompt": "x"}'.encode(), KEY).fields == {"prompt": "x"}
 

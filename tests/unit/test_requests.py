@@ -195,16 +195,19 @@ def test_a_size_the_model_renders_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("said", "names"),
     [
-        *("image", "image[]", "image[image_url]", "prompt[]", "[prompt]", "n[]", "n[a][b]"),
-        *("svg[a[b]]", "a b", "a\r\nb", "", "é", "a[", "a[b]c"),
+        ("In JSON, input images are 'images'", ["image", "image[]", "image[image_url]"]),
+        ("Name it 'prompt', without brackets", ["prompt[]"]),
+        ("Name it 'n', without brackets", ["n[]", "n[a][b]"]),
+        ("A parameter's name is of letters", ["[prompt]", "a b", "a\r\nb", "", "é", "a[", "a[b]c"]),
     ],
 )
-def test_a_name_that_may_stand_for_another_is_refused(name: str) -> None:
-    error = refusal(fields={name: "1"})
-    assert (error.code, error.param) == ("unknown_parameter", name)
-    assert "'images' in JSON" in error.message
+def test_a_name_that_may_stand_for_another_is_refused(said: str, names: list[str]) -> None:
+    for name in names:
+        error = refusal(fields={name: "1"})
+        assert (error.code, error.param) == ("unknown_parameter", name)
+        assert said in error.message
 
 
 def test_what_a_form_says_of_an_unknown_parameter_passes() -> None:
@@ -246,7 +249,14 @@ def test_what_is_the_callers_own_never_goes_upstream() -> None:
     )
     assert asked.delivery == Delivery(response_format="url", stream=True, model="dall-e-3")
     assert asked.quote
-    assert asked.request.parameters == read().request.parameters
+    assert asked.request.parameters == read(size="1024x1024").request.parameters
+
+
+@pytest.mark.parametrize("name", ["dall-e-2", "dall-e-3"])
+def test_where_a_retired_model_was_square_its_name_is(name: str) -> None:
+    assert read(model=name).request.parameters["size"] == "1024x1024"
+    assert read(model=name, size="auto").request.parameters["size"] == "auto"
+    assert read(model="gpt-image-1").request.parameters["size"] == "auto"
 
 
 def test_partial_images_are_checked_though_not_bought() -> None:
@@ -420,11 +430,19 @@ def test_an_images_kind_is_sniffed_not_believed() -> None:
 
 
 def test_markup_goes_where_the_model_takes_it() -> None:
-    asked = read("edit", inputs=Inputs(images=(PNG,), markup=PNG))
+    asked = read("edit", inputs=Inputs(images=(PNG,), markup=MASK))
     assert asked.request.markup
-    assert asked.request.markup.sha256 == sha256(PNG).hexdigest()
-    both = refusal("edit", inputs=Inputs(images=(PNG,), markup=PNG, mask=MASK))
+    assert asked.request.markup.sha256 == sha256(MASK).hexdigest()
+    both = refusal("edit", inputs=Inputs(images=(PNG,), markup=MASK, mask=MASK))
     assert both.param == "markup"
+
+
+@pytest.mark.parametrize("param", ["mask", "markup"])
+def test_what_is_laid_over_an_image_fits_it(param: str) -> None:
+    """``image_edit_params``: a transparent PNG of the first image's size."""
+    for data in (PNG, picture(16, 32, "RGBA")):
+        error = refusal("edit", inputs=Inputs(images=(PNG,), **{param: data}))
+        assert (error.code, error.param) == ("invalid_image_file", param)
 
 
 REFERENCES = {

@@ -215,13 +215,13 @@ def test_a_stream_is_openais_events(operation: Operation, kind: str) -> None:
     assert {name: event[name] for name in expected} == expected
 
 
-def test_a_streams_usage_is_told_once() -> None:
+def test_a_streams_usage_and_cost_are_told_once() -> None:
     usage = {"input_tokens": 9, "output_tokens": 878, "total_tokens": 887}
     done = succeeded().model_copy(
         update={"answer": answered(image("a"), image("b"), image("c"), usage=usage)}
     )
-    totals = [event["usage"]["total_tokens"] for event in events(done)]
-    assert totals == [0, 0, 887]
+    told = [(event["usage"]["total_tokens"], event["cost_usd"]) for event in events(done)]
+    assert told == [(0, 0), (0, 0), (887, 0.013)]
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,8 @@ type Row = tuple[tuple[int, dict[str, str], dict[str, Any]], type[UpstreamFailur
 
 RATE = {"code": "rate_limit_exceeded", "type": "rate_limit_error"}
 REFUSED = {"retry": False, "message": "because"}
+BLOCKED = {"code": "moderation_blocked", "type": "image_generation_user_error"}
+DETAILS = {"moderation_stage": "output", "categories": ["self-harm/intent"]}
 UNKNOWN = {"status": 502, "code": "upstream_outcome_unknown", "retry": False}
 
 ROWS: dict[str, Row] = {
@@ -329,12 +331,24 @@ ROWS: dict[str, Row] = {
         UpstreamRefused,
         {**REFUSED, "status": 400, "code": "billing_hard_limit_reached"},
     ),
-    "moderation": (
-        (400, {}, {"code": "moderation_blocked", "type": "image_generation_user_error"}),
-        UpstreamRefused,
-        {**REFUSED, "status": 400, "code": "moderation_blocked"}
-        | {"type": "image_generation_user_error", "param": None},
-    ),
+    **{
+        f"moderation, {name}": (
+            (400, {}, {**BLOCKED, **({"moderation_details": given} if given else {})}),
+            UpstreamRefused,
+            {**REFUSED, **BLOCKED, "status": 400, "param": None, "moderation_details": told},
+        )
+        for name, given, told in (
+            ("unsaid why", None, None),
+            ("said why", DETAILS, DETAILS),
+            ("in another shape", ["violence"], None),
+            (
+                "in words",
+                {"moderation_stage": ["a prompt"], "categories": ["a prompt", 1, "violence"]},
+                {"moderation_stage": None, "categories": ["violence"]},
+            ),
+            ("halfway", {"categories": 1}, {"moderation_stage": None, "categories": []}),
+        )
+    },
     "a bad value": (
         (400, {}, {"code": "invalid_value", "type": "invalid_request_error", "param": "size"}),
         UpstreamRefused,

@@ -54,6 +54,8 @@ class _Entry:
     model: Model | None
     prices: Mapping[str, str]
     takes: frozenset[str]
+    default_size: str
+    """The size of a call by this name that names none."""
     alpha_is_mask: bool
     """Whether an edit without a mask may change what is transparent in its first image."""
 
@@ -104,7 +106,10 @@ class Catalogue:
             )
         if known == resolved:
             return entry.model
-        return replace(entry.model, dropped=self._entries[known].takes - entry.takes)
+        named = self._entries[known]
+        return replace(
+            entry.model, dropped=named.takes - entry.takes, default_size=named.default_size
+        )
 
     def ids(self, names: Iterable[str], today: date) -> set[str]:
         """Return the ids of the models that the names stand for on a day, those it knows."""
@@ -244,6 +249,7 @@ def _entry(
         model=_model(name, spec, parameters, combinations) if "prices" in spec else None,
         prices=spec.get("prices", {}),
         takes=frozenset(_taken(spec)),
+        default_size=spec.get("default_size", "auto"),
         alpha_is_mask=spec.get("alpha_is_mask", False),
     )
 

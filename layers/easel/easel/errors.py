@@ -26,9 +26,11 @@ blocked also has ``moderation_details`` (``openai.types.beta``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+_CATEGORY = re.compile(r"[a-z/_-]{1,40}")
 _LONGEST_TEXT = 2_000
 """Characters of a message or a parameter's name: both may quote what a caller sent."""
 
@@ -112,6 +114,26 @@ class EaselError(Exception):
         fields = dict(record)
         status = int(fields.pop("status"))
         return cls(fields.pop("message"), status=status, **fields)
+
+
+def moderation_details(error: object) -> dict[str, Any] | None:
+    """Return what an upstream's error says of its own block: the stage, and the categories.
+
+    Only what are names, since logs and events have them; None where it says nothing.
+    """
+    said = error.get("moderation_details") if isinstance(error, dict) else None
+    if not isinstance(said, dict):
+        return None
+    stage, categories = said.get("moderation_stage"), said.get("categories")
+    return {
+        "moderation_stage": stage if stage in ("input", "output") else None,
+        "categories": names(categories if isinstance(categories, list) else ()),
+    }
+
+
+def names(categories: Iterable[object]) -> list[str]:
+    """Return those of moderation's categories that are names, as ``self-harm/intent`` is."""
+    return [one for one in categories if isinstance(one, str) and _CATEGORY.fullmatch(one)]
 
 
 def _told(text: str) -> str:

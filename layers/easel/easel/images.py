@@ -84,12 +84,12 @@ def afford(header: Header, length: int, param: str) -> None:
 
 
 def verify_mask(data: bytes, first: Header, param: str = "mask") -> Header:
-    """Check a mask (or markup) against the first image, and return its header.
+    """Check a mask or markup against the first image, and return its header.
 
-    A PNG with alpha, less than 4 MB, of the first image's dimensions. Raises
-    InvalidRequest(code="invalid_image_file").
+    A PNG with alpha of the first image's dimensions, a mask of less than 4 MB
+    (``image_edit_params``). Raises InvalidRequest(code="invalid_image_file").
     """
-    if len(data) >= MAX_MASK_BYTES:
+    if param == "mask" and len(data) >= MAX_MASK_BYTES:
         raise invalid(f"The {param} must have less than 4 MB", param)
     header = sniff(data, param)
     if header.kind != "png" or not header.alpha:

@@ -197,18 +197,24 @@ def checked(inputs: Inputs, tenant: str) -> Stored:
 
     whole = partial(verify, param="image")
     images = tuple(place(one, whole, "image") for one in inputs.images)
-    mask, markup = inputs.mask, inputs.markup
-    if isinstance(mask, Image):  # nobody knows of its alpha yet
-        mask = mask.model_copy(update={"sha256": None})
 
-    def fitting(data: bytes) -> Header:
-        # An upload's own first bytes do not tell whether it is displayed sideways.
-        return verify_mask(data, images[0].header if images[0].sha256 else sniff(data, "mask"))
+    def fitting(given: Given | None, param: str) -> Image | None:
+        if given is None:
+            return None
+        if isinstance(given, Image):  # nobody knows of its alpha yet
+            given = given.model_copy(update={"sha256": None})
+
+        def check(data: bytes) -> Header:
+            # An upload's own first bytes do not tell whether it is displayed sideways.
+            first = images[0].header if images[0].sha256 else sniff(data, param)
+            return verify_mask(data, first, param)
+
+        return place(given, check, param)
 
     return Stored(
         images=images,
-        mask=None if mask is None else place(mask, fitting, "mask"),
-        markup=None if markup is None else place(markup, partial(verify, param="markup"), "markup"),
+        mask=fitting(inputs.mask, "mask"),
+        markup=fitting(inputs.markup, "markup"),
         uploads=uploads,
     )
 
@@ -227,10 +233,9 @@ def verify_uploads(
         one.header if one.sha256 else verify(read(one), f"images[{index}]")
         for index, one in enumerate(images)
     ]
-    if mask is not None and not (mask.sha256 and images[0].sha256):
-        verify_mask(read(mask), headers[0])
-    if markup is not None and not markup.sha256:
-        verify(read(markup), "markup")
+    for one, param in ((mask, "mask"), (markup, "markup")):
+        if one is not None and not (one.sha256 and images[0].sha256):
+            verify_mask(read(one), headers[0], param)
 
 
 def _given(reference: Reference, param: str, locate: Locate) -> Given:

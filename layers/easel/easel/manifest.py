@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ MAX_BYTES = 1 << 20
 
 _OPERATIONS: dict[str, Operation] = {"edit": "edit", "variation": "variation"}
 _PICTURES = ("images", "mask", "markup")
+_ID = re.compile(r"job_[0-9a-f]{35}/[0-9]+|file-[0-9a-f]{35}")
 _UNHEARD = ("quote", "stream", "response_format")
 """What a caller who reads files has no use for."""
 
@@ -62,6 +64,11 @@ def _operation(given: Any) -> Operation:
 
 def _key(name: str, manifest: str, param: str) -> str:
     """Return the key of a picture by its name. Raises InvalidRequest."""
+    if _ID.fullmatch(name):
+        raise InvalidRequest(
+            f'Invalid {param!r}: what Easel keeps is {{"file_id": "…"}}, a bare name is a path.',
+            param=param,
+        )
     key = manifest[: manifest.rindex("/") + 1] + name
     try:
         fits = len(key.encode()) <= LONGEST_KEY

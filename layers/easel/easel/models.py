@@ -32,6 +32,8 @@ class Model:
     authoring: Authoring | None
     input_image_tokens: int
     output_text_tokens: int
+    default_size: str = "auto"
+    """The size of a call that names none; a retired model's own, where this one stands for it."""
     dropped: frozenset[str] = frozenset()
     """Parameters of a retired model that this one stands for and that it does not take itself."""
 

@@ -17,7 +17,6 @@ on unjudged; else nothing is bought, or what was bought stays in quarantine (``a
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
@@ -31,6 +30,7 @@ from easel.errors import (
     UpstreamFailure,
     UpstreamRefused,
     UpstreamUnknown,
+    names,
 )
 from easel.images import previews
 
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 Stage = Literal["prompt", "input image", "output"]
 
-_CATEGORY = re.compile(r"[a-z/_-]{1,40}")
-"""What OpenAI's categories are called. Logs have them, so nothing else passes for one."""
 _CALL_SECONDS = 10
 _PATIENCE_SECONDS = 20
 """How long one prompt or image is tried to be judged, and how often."""
@@ -126,7 +124,7 @@ class Moderator:
                     raise
                 unjudged, judged = refused, None
             if judged is not None:
-                categories = [name for name in judged if _CATEGORY.fullmatch(name)]
+                categories = names(judged)
                 raise ModerationBlocked(
                     _BLOCKED[stage].format(", ".join(categories) or "harmful"),
                     param=_PARAMS[stage],

@@ -122,6 +122,17 @@ class Prompt(BaseModel):
         return self.model_copy(update={"text": _joined(self.text, [STYLES[style]])})
 
 
+def structured(given: object) -> bool:
+    """Whether it is an object of parts, or a change, that can be read."""
+    for model in (Parts, Change):
+        try:
+            model.model_validate(given)
+        except ValidationError:
+            continue
+        return True
+    return False
+
+
 def _joined(first: str, rest: list[str]) -> str:
     """Return one text of sentences; the first keeps the end it has."""
     if rest and first[-1] not in ".!?":

@@ -90,7 +90,7 @@ class ImagesResponse(TypedDict):
 
 @_closed
 class CompletedEvent(Datum):
-    """The data of OpenAI's event of one finished image; the last carries the usage of all."""
+    """The data of OpenAI's event of one finished image; the last has the usage and cost of all."""
 
     type: Literal["image_generation.completed", "image_edit.completed"]
     b64_json: str

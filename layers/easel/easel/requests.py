@@ -248,7 +248,7 @@ def _parameters(
         "partial_images": wire.partial_images,
     }
     given = model.check(operation, {**given, **ours})
-    size, resample = model.fit(given.get("size", "auto"))
+    size, resample = model.fit(given.get("size", model.default_size))
     kept = {name: value for name, value in given.items() if name not in ours}
     return {**kept, "size": size}, resample
 

@@ -75,7 +75,7 @@ def quote(
 
 
 def _events(job: Job, links: Links, delivery: Delivery) -> Iterator[str]:
-    """Yield OpenAI's completed events, one per image; the last carries the usage of all."""
+    """Yield OpenAI's completed events, one per image; the last has the usage and cost of all."""
     head = _head(job, delivery)
     kind = "image_generation" if job.request.operation == "generate" else "image_edit"
     last = len(_images(job)) - 1
@@ -85,7 +85,8 @@ def _events(job: Job, links: Links, delivery: Delivery) -> Iterator[str]:
             "created_at": head["created"],
             **{name: head.get(name) for name in ("size", "quality", "background", "output_format")},
             "usage": head.get("usage") if index == last else _NO_USAGE,
-            **{name: head[name] for name in ("id", "model", "cost_usd", "cached")},
+            "cost_usd": head["cost_usd"] if index == last else 0.0,
+            **{name: head[name] for name in ("id", "model", "cached")},
             **_datum(job, index, image, links, "b64_json"),
         }
         yield f"event: {event['type']}\ndata: {_with_base64(event)}\n\n"

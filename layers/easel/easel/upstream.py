@@ -32,6 +32,7 @@ from easel.errors import (
     UpstreamMisconfigured,
     UpstreamRefused,
     UpstreamUnknown,
+    moderation_details,
 )
 from easel.formats import CONTENT_TYPES
 from easel.rendered import Rendered, whole
@@ -254,6 +255,7 @@ def _refused(error: openai.APIStatusError) -> UpstreamRefused:
         type=_name(error.type) or "invalid_request_error",
         param=_word(error.param),
         retry=False,
+        moderation_details=moderation_details(error.body),
         quotes=said,
     )
 
@@ -279,17 +281,15 @@ def _word(value: object) -> str | None:
 
 
 def _message(error: openai.APIStatusError) -> str:
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
+    said = error.body.get("message") if isinstance(error.body, dict) else None
     return whole(said or f"Upstream answered {error.status_code}.")
 
 
 def _wait(error: openai.APIStatusError) -> float | None:
     """Return the seconds upstream asked to wait: in a header, or only in its text."""
-    headers = error.response.headers
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            wait = float(headers[name]) * unit
+            wait = float(error.response.headers[name]) * unit
         except (KeyError, ValueError):
             continue
         if 0 <= wait < math.inf:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from easel.catalogue import Catalogue
 from easel.errors import InvalidRequest
 from easel.inputs import Reference
+from easel.prompt import structured
 from easel.tenants import ResponseFormat
 
 MOST_VALUES = 150_000
@@ -23,6 +24,13 @@ _MOST_REFERENCES = 64
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}(?:\[[A-Za-z0-9_.-]{0,64}\]){0,4}")
 """A parameter's name, perhaps a form's of what is in it. Upstream could take others for another
 parameter, and ``n[]`` for ``n``."""
+
+_ONE = 'give {"image_url": "data:image/png;base64,…"} or {"file_id": "…"}'
+_SHAPES = {
+    "images": f"{_ONE}, each in a list of at most {_MOST_REFERENCES}",
+    "mask": _ONE,
+    "markup": _ONE,
+}
 
 
 class Wire(BaseModel):
@@ -47,16 +55,15 @@ class Wire(BaseModel):
     def read(cls, fields: Mapping[str, Any]) -> Self:
         """Return the body of these fields. Raises InvalidRequest."""
         for name, value in fields.items():
-            base = name.partition("[")[0]
-            taken = base == "image" or (base != name and base in cls.known())
-            if value is not None and (taken or not _NAME.fullmatch(name)):
-                raise _unfit(name)
+            if value is not None:
+                _check_name(name, cls.known())
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             param = str(first["loc"][0]) if first["loc"] else None
-            raise InvalidRequest(f"Invalid {param!r}: {first['msg']}.", param=param) from None
+            said = _SHAPES.get(param or "", first["msg"])
+            raise InvalidRequest(f"Invalid {param!r}: {said}.", param=param) from None
 
     @classmethod
     def known(cls) -> Set[str]:
@@ -85,7 +92,10 @@ def read_object(data: bytes) -> dict[str, Any] | None:
 
 
 def parts_in(text: Any) -> Any:
-    """Return the parts a form's prompt consists of, if it is a JSON object of them."""
+    """Return the parts a form's prompt consists of, if it is a JSON object of them and no more.
+
+    Any other JSON is a text that its writer wants to be read as it is.
+    """
     if not isinstance(text, str) or not text.lstrip().startswith("{"):
         return text
     if text.count(",") > MOST_VALUES:
@@ -94,13 +104,18 @@ def parts_in(text: Any) -> Any:
         parts = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return parts if isinstance(parts, dict) and parts.keys() & {"subject", "from"} else text
+    return parts if structured(parts) else text
 
 
-def _unfit(name: str) -> InvalidRequest:
-    return InvalidRequest(
-        "Input images are files named 'image', or 'images' in JSON. Other names are of letters, "
-        "digits, '_', '.' and '-'.",
-        code="unknown_parameter",
-        param=name[:80],
-    )
+def _check_name(name: str, known: Set[str]) -> None:
+    """Raise InvalidRequest for a name that upstream could take for another parameter's."""
+    base = name.partition("[")[0]
+    if base == "image":
+        said = "In JSON, input images are 'images'; only in a form are they files named 'image'."
+    elif base != name and base in known:
+        said = f"Name it {base!r}, without brackets."
+    elif not _NAME.fullmatch(name):
+        said = "A parameter's name is of letters, digits, '_', '.' and '-'."
+    else:
+        return
+    raise InvalidRequest(said, code="unknown_parameter", param=name[:80])

@@ -86,6 +86,52 @@ def test_image_repeated_is_a_list_too() -> None:
     assert parse(READER, form(("image", b"A"), ("image", b"B")), FORM)[1].images == (b"A", b"B")
 
 
+def test_php_numbers_its_images() -> None:
+    """Its arrays' keys are unique."""
+    body = form(("image[0]", b"A"), ("prompt", b"x"), ("image[1]", b"B"), ("image[10]", b"C"))
+    assert parse(READER, body, FORM)[1].images == (b"A", b"B", b"C")
+
+
+@pytest.mark.parametrize("name", ["image[a]", "image[0][0]", "mask[]", "markup[0]"])
+def test_a_file_of_another_name_is_not_left_out(name: str) -> None:
+    error = refused(form(("image", b"A"), (name, b"B")), FORM)
+    assert (error.code, error.param) == ("unknown_parameter", name)
+
+
+@pytest.mark.parametrize("name", ["images", "reference", "prompt"])
+def test_nor_is_one_of_a_fields_name(name: str) -> None:
+    file = f'--XX\r\nContent-Disposition: form-data; name="{name}"; filename="a"\r\n\r\nA\r\n'
+    error = refused(file.encode() + form(("image", b"A")), FORM)
+    assert (error.code, error.param) == ("unknown_parameter", name)
+
+
+def test_a_list_that_a_form_cannot_say_is_refused() -> None:
+    assert parse(READER, form(("tags[]", b"a")), FORM)[0] == {"tags[]": "a"}
+    assert refused(form(("tags[]", b"a"), ("tags[]", b"b")), FORM).param == "tags[]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"subject": "a fox", "camera": "35mm"}',
+        '{"subject": "a fox", "style": ["oil", "pastel"]}',
+        '{"from": "day", "to": "night"}',
+        '{"scene": "a fox"}',
+        '["a fox"]',
+        '{"subject": ',
+    ],
+)
+def test_json_of_a_writers_own_is_a_text(text: str) -> None:
+    assert parse(READER, form(("prompt", text.encode())), FORM)[0] == {"prompt": text}
+
+
+@pytest.mark.parametrize(
+    "parts", [{"subject": "a fox", "avoid": ["snow"]}, {"from": "job_1", "add": ["snow"]}]
+)
+def test_parts_are_parts_in_a_form_too(parts: dict[str, object]) -> None:
+    assert parse(READER, form(("prompt", json.dumps(parts).encode())), FORM)[0] == {"prompt": parts}
+
+
 def test_the_last_of_equal_fields_counts() -> None:
     assert parse(READER, form(("n", b"1"), ("n", b"2")), FORM)[0] == {"n": 2}
 

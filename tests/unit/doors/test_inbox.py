@@ -111,6 +111,28 @@ def test_metadata_of_the_writers_own_is_no_parameter(easel: Easel, key: str) -> 
     assert job.request.parameters.keys() == {"quality", "size"}
 
 
+def test_metadata_is_named_as_headers_are(easel: Easel, key: str) -> None:
+    tell(
+        easel,
+        put(easel, key, **{"prompt": "x", "output-format": "jpeg", "output_compression": "9"}),
+    )
+    [job] = jobs(easel, key)
+    assert job.request.parameters["output_format"] == "jpeg"
+    assert job.request.parameters["output_compression"] == 9
+
+
+@pytest.mark.parametrize("name", ["operation", "images", "mask", "markup"])
+def test_what_only_a_manifest_says_is_refused(easel: Easel, key: str, name: str) -> None:
+    tell(easel, put(easel, key, **{"prompt": "x", name: "mask.png"}))
+    refused = document(easel, key)
+    assert refused
+    assert (refused["error"]["param"], "put a manifest" in refused["error"]["message"]) == (
+        name,
+        True,
+    )
+    assert jobs(easel, key) == []
+
+
 @pytest.mark.parametrize("metadata", [{}, {"note": "prompt"}])
 def test_a_picture_without_a_prompt_waits(easel: Easel, key: str, metadata: dict[str, str]) -> None:
     assert tell(easel, put(easel, key, **metadata)) == ALL_WELL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from easel import forms
@@ -9,6 +10,9 @@ from easel.errors import InvalidRequest
 from easel.inputs import Inputs
 from easel.requests import Reader
 from easel.wire import MOST_VALUES, read_object
+
+_IMAGE = re.compile(r"image(?:\[[0-9]{0,4}\])?")
+"""``image``, several as ``image[]``; PHP, whose names are unique, says ``image[0]``."""
 
 
 def parse(reader: Reader, body: bytes, content_type: str) -> tuple[dict[str, Any], Inputs]:
@@ -25,10 +29,25 @@ def parse(reader: Reader, body: bytes, content_type: str) -> tuple[dict[str, Any
 
 
 def _of_form(reader: Reader, form: forms.Form) -> tuple[dict[str, Any], Inputs]:
+    for name, values in form.fields.items():
+        if name.endswith("[]") and len(values) > 1:
+            raise InvalidRequest(
+                f"A form has one {name!r} at most; send a list as JSON, with images by 'file_id'.",
+                param=name,
+            )
     fields = reader.of_texts({name: values[-1] for name, values in form.fields.items()})
-    files = [upload.data for name in ("image", "image[]") for upload in form.files.get(name, ())]
+    images = [name for name in form.files if _IMAGE.fullmatch(name)]
+    for name in form.files.keys() - {*images, "mask", "markup"}:
+        raise InvalidRequest(
+            "No file is taken under this name: input images are 'image' (several: 'image[]'), "
+            "and there is one 'mask' or 'markup'.",
+            code="unknown_parameter",
+            param=name,
+        )
     return fields, Inputs(
-        images=tuple(files), mask=_only(form, "mask"), markup=_only(form, "markup")
+        images=tuple(upload.data for name in images for upload in form.files[name]),
+        mask=_only(form, "mask"),
+        markup=_only(form, "markup"),
     )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from easel.bootstrap import Easel
     from easel.tenants import Tenant
 
+_MANIFESTS = {"operation", "images", "mask", "markup"}
 _MOST_RECEIVES = 3
 """A question that has failed so often is told so, although its message still comes again."""
 
@@ -131,7 +132,15 @@ def _asked(easel: Easel, tenant: Tenant, question: Question) -> Asked | None:
 
 
 def _edit(easel: Easel, tenant: Tenant, question: Question, found: Found) -> Asked:
-    texts = {name: _text(name, value) for name, value in found.metadata.items()}
+    texts = {
+        # what HTTP's headers are called has no "_"
+        name.replace("-", "_"): _text(name, value)
+        for name, value in found.metadata.items()
+    }
+    for name in _MANIFESTS & texts.keys():
+        raise InvalidRequest(
+            f"{name!r} is no metadata of a picture: put a manifest that says it.", param=name
+        )
     fields = easel.reader.known(easel.reader.of_texts(texts))
     for name in "quote", "stream":
         fields.pop(name, None)

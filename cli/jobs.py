@@ -5,7 +5,8 @@ failed as too old by then, or still open. A message of the inbox does when its o
 handled. A dead letter is judged by what the ledger says today:
 
     job open                    send     the message goes to the work queue again
-    failed, surely unbilled     reopen   the job is opened again, with a new hold; then as above
+    failed, surely unbilled     reopen   the job is opened again, with a new hold in its tenant's
+                                         budgets of today; then as above. Not of a suspended one
     otherwise                   drop     it is done, paid, or gone: there is nothing to do
     an object of the inbox      send     S3's message goes to the inbox queue again
 
@@ -27,9 +28,11 @@ from urllib.parse import unquote_plus
 from cli.stack import Failure, Stack, explained
 from easel.aws import clients
 from easel.aws.ledger import Ledger
+from easel.aws.tenants import Tenants
 from easel.catalogue import Catalogue
 from easel.jobs import Job, LeaseLost
 from easel.responses import cost_usd
+from easel.tenants import DIRECT, Tenant
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -165,6 +168,7 @@ class Backlog:
     """What is stuck in a stack. Times are Unix seconds."""
 
     ledger: Ledger
+    tenants: Tenants
     queues: Mapping[Literal["work", "inbox"], DeadLetters]
     clock: Callable[[], float] = field(default=time.time)
     catalogue: Catalogue = field(default_factory=Catalogue.load)
@@ -177,6 +181,7 @@ class Backlog:
         tables = stack.jobs_table_name, retention_days, time.sleep, stack.ledger_table_name
         return cls(
             Ledger(clients.dynamodb(), *tables),
+            Tenants(clients.dynamodb(), stack.tenants_table_name),
             {
                 "work": DeadLetters(sqs, stack.work_dead_letters_url, stack.work_queue_url),
                 "inbox": DeadLetters(sqs, stack.inbox_dead_letters_url, stack.inbox_queue_url),
@@ -255,13 +260,21 @@ class Backlog:
         if verdict.hold > most:
             raise Failure(_CHANGED)
         if job and verdict.redrive == "reopen":
-            try:
-                self.ledger.reopen(job, job.reopen(verdict.hold, self.clock()))
-            except LeaseLost:
-                raise Failure(_CHANGED) from None
+            self._reopen(job, verdict.hold)
         if verdict.redrive != "drop":
             letters.send(verdict.letter)
         letters.delete(verdict.letter)
+
+    def _reopen(self, job: Job, hold: int) -> None:
+        """Open it again, within its tenant's budgets of today. Raises Failure, or EaselError."""
+        named = job.tenant != DIRECT
+        tenant = self.tenants.payer(job.tenant) if named else Tenant(name=DIRECT)
+        budgets = {"month_budget": tenant.month_budget, "day_budget": tenant.day_budget}
+        again = job.reopen(hold, self.clock()).model_copy(update=budgets)
+        try:
+            self.ledger.reopen(job, again)
+        except LeaseLost:
+            raise Failure(_CHANGED) from None
 
 
 def plan(verdicts: Sequence[Verdict]) -> str:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -165,3 +166,30 @@ def inline(deployed: Deployed) -> Deployed:
 @pytest.fixture
 def context() -> Context:
     return Context()
+
+
+def fail(
+    client: Any,
+    operation: str,
+    error: str | Exception,
+    *,
+    times: int = 999,
+    when: Callable[[dict[str, Any]], bool] = lambda _: True,
+    **more: Any,
+) -> list[dict[str, Any]]:
+    """Let DynamoDB's first answers be this error, by botocore's hook; return the calls it sees."""
+    seen: list[dict[str, Any]] = []
+
+    def answer(params: dict[str, Any], **_: Any) -> Any:
+        body = json.loads(params["body"])
+        if not when(body):
+            return None
+        seen.append(body)
+        if len(seen) > times:
+            return None
+        if isinstance(error, Exception):
+            raise error
+        return SimpleNamespace(status_code=400), {"Error": {"Code": error}, **more}
+
+    client.meta.events.register(f"before-call.dynamodb.{operation}", answer)
+    return seen

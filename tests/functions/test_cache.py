@@ -17,8 +17,7 @@ from easel.identity import Identity
 from easel.jobs import Job
 from easel.requests import Asked, Delivery
 from easel.tenants import Tenant
-from tests.functions.conftest import Context, Deployed
-from tests.functions.test_faults_ledger import fail
+from tests.functions.conftest import Context, Deployed, fail
 from tests.functions.test_https import follow, work
 from tests.functions.test_identity import made
 from tests.functions.test_jobs import meanwhile

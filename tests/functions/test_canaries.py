@@ -16,9 +16,8 @@ import pytest
 from easel import bootstrap, moderation, telemetry
 from easel.doors import queue
 from tests.functions.canaries import CANARIES, Written, overheard, picture, written_as
-from tests.functions.conftest import Context, Deployed
+from tests.functions.conftest import Context, Deployed, fail
 from tests.functions.test_edit import drop, form
-from tests.functions.test_faults_ledger import fail
 
 PROMPT, IMAGE = CANARIES["prompt"], picture()
 ASKED = {

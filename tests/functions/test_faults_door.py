@@ -11,8 +11,7 @@ import pytest
 from easel import bootstrap
 from easel.errors import InvalidRequest, NotFound
 from easel.tenants import DIRECT, valid_name
-from tests.functions.conftest import Clock, Context, Deployed
-from tests.functions.test_faults_ledger import fail
+from tests.functions.conftest import Clock, Context, Deployed, fail
 from tests.functions.test_https import call, follow, work
 from tests.functions.test_worker import overdue
 

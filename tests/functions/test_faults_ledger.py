@@ -11,13 +11,16 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.doors import queue
 from easel.errors import EaselError
-from tests.functions.conftest import Context, Deployed
+from easel.identity import Identity
+from easel.jobs import Job
+from easel.tenants import Tenant
+from tests.functions.conftest import Context, Deployed, fail
 from tests.functions.test_faults_money import ended
 from tests.functions.test_worker import abandoned, balanced, opened, overdue
 
@@ -28,33 +31,6 @@ CONFLICT = {"CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConfl
 def easel(deployed: Deployed) -> Easel:
     deployed.tenant()
     return bootstrap.build(sleep=lambda _: None)
-
-
-def fail(
-    client: Any,
-    operation: str,
-    error: str | Exception,
-    *,
-    times: int = 999,
-    when: Callable[[dict[str, Any]], bool] = lambda _: True,
-    **more: Any,
-) -> list[dict[str, Any]]:
-    """Let DynamoDB's first answers be this error, by botocore's hook; return the calls it sees."""
-    seen: list[dict[str, Any]] = []
-
-    def answer(params: dict[str, Any], **_: Any) -> Any:
-        body = json.loads(params["body"])
-        if not when(body):
-            return None
-        seen.append(body)
-        if len(seen) > times:
-            return None
-        if isinstance(error, Exception):
-            raise error
-        return SimpleNamespace(status_code=400), {"Error": {"Code": error}, **more}
-
-    client.meta.events.register(f"before-call.dynamodb.{operation}", answer)
-    return seen
 
 
 @pytest.mark.parametrize(
@@ -169,3 +145,89 @@ def test_a_direct_invocation_without_time_buys_nothing(deployed: Deployed, easel
     assert deployed.standin.calls() == []
     assert deployed.handler("generate")(event, Context())["data"]
     assert len(deployed.standin.calls()) == 1
+
+
+# ---- What was written although DynamoDB said that it failed ----
+
+
+class Lossy:
+    """A client whose first such transaction is written, and answered with an error for good.
+
+    A token that has written writes no more, as DynamoDB promises for ten minutes.
+    """
+
+    def __init__(self, client: Any, when: Callable[[str], bool]) -> None:
+        self._client, self._when = client, when
+        self.written: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def transact_write_items(self, *, ClientRequestToken: str, **request: Any) -> Any:  # noqa: N803
+        if ClientRequestToken in self.written:
+            return {}
+        got = self._client.transact_write_items(**request)
+        if not self.written and self._when(json.dumps(request).replace("\\", "")):
+            self.written.append(ClientRequestToken)
+            error = {"Error": {"Code": "InternalServerError", "Message": "x"}}
+            raise ClientError(error, "TransactWriteItems")
+        return got
+
+
+@pytest.mark.parametrize("budgets", [{}, {"month_budget": 100_000}])
+def test_a_further_attempts_hold_is_taken_once(
+    deployed: Deployed, easel: Easel, budgets: dict[str, int]
+) -> None:
+    deployed.standin.rule(containing="a cat", drop="during", times=1)
+    job = opened(easel, tenant=Tenant(name="demo", **budgets))
+    ledger = easel.lifecycle.ledger
+    lossy = Lossy(ledger.client, lambda request: '"number":2' in request)
+    worker = replace(
+        easel.lifecycle.worker,
+        ledger=replace(ledger, client=lossy),
+        settings=replace(easel.settings, max_paid_attempts=2),
+    )
+    done = worker.run("demo", job.id, time.time() + 900)
+    assert done
+    assert lossy.written
+    assert (done.status, done.hold) == ("succeeded", 2 * job.hold)
+    assert len(deployed.standin.calls()) == 2
+    balanced(deployed)
+
+
+def test_a_close_is_ones_own(deployed: Deployed, easel: Easel) -> None:
+    job = opened(easel)
+    ledger = easel.lifecycle.ledger
+    lossy = Lossy(ledger.client, lambda request: "charge#" in request)
+    worker = replace(easel.lifecycle.worker, ledger=replace(ledger, client=lossy))
+    done = worker.run("demo", job.id, time.time() + 900)
+    assert done
+    assert lossy.written
+    assert done.status == "succeeded"
+    assert len(deployed.standin.calls()) == 1
+    balanced(deployed)
+
+
+def test_a_conflict_before_what_failed_is_waited_for(deployed: Deployed, easel: Easel) -> None:
+    """The same key twice at once: the other took the last of the budget, and writes its pointer."""
+    job = opened(easel)
+    easel.lifecycle.cancel("demo", job.id)
+    tenant = Tenant(name="demo", month_budget=job.hold)
+    key = Identity(idempotency_key="k")
+    others: list[Job] = []
+    codes = ("None", "TransactionConflict", "ConditionalCheckFailed", "None")
+    busy = {
+        "Error": {"Code": "TransactionCanceledException"},
+        "CancellationReasons": [{"Code": code} for code in codes],
+    }
+
+    def answer(**_: Any) -> Any:
+        if others:
+            return None
+        others.append(job)
+        others[0] = easel.lifecycle.open(tenant, job.request, {}, key).job
+        return SimpleNamespace(status_code=400), busy
+
+    events = easel.lifecycle.ledger.client.meta.events
+    events.register("before-call.dynamodb.TransactWriteItems", answer)
+    assert easel.lifecycle.open(tenant, job.request, {}, key).job.id == others[0].id

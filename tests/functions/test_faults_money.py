@@ -8,18 +8,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from easel import bootstrap
 from easel.bootstrap import Easel
 from easel.jobs import Job
-from tests.functions.conftest import Clock, Deployed
+from tests.functions.conftest import Clock, Context, Deployed, fail
 from tests.functions.test_edit import picture
-from tests.functions.test_worker import balanced, opened, run
+from tests.functions.test_worker import abandoned, balanced, opened, overdue, run
 
 
 @pytest.fixture
@@ -241,3 +243,68 @@ def test_a_line_that_is_lost_is_counted_even_amid_the_answer(
     said = capsys.readouterr().out
     assert '"UpstreamFailed":[1' in said
     assert "UpstreamLatency" not in said
+
+
+# ---- After it was bought, nothing is bought again ----
+
+
+def test_a_direct_call_has_its_picture_though_its_end_cannot_be_noted(deployed: Deployed) -> None:
+    deployed.tenant()
+    deployed.set(EVENT_BUS="default")
+    handler = deployed.handler("generate")
+    from functions.generate import app
+
+    client = app.easel.inline.ledger.client
+    fail(client, "UpdateItem", "ThrottlingException", when=lambda it: "untold" in str(it))
+    assert handler(deployed.event("generate", "direct", tenant="demo"), Context())["data"]
+    assert len(deployed.standin.calls()) == 1
+    balanced(deployed)
+
+
+def test_so_it_has_though_its_quarantine_cannot_be_emptied(deployed: Deployed) -> None:
+    deployed.tenant()
+    deployed.set(MODERATION_POLICY="prompt+output")
+    handler = deployed.handler("generate")
+    from functions.generate import app
+
+    def broken(**_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="x")
+
+    events = app.easel.bucket.client.meta.events
+    events.register("before-call.s3.DeleteObjects", broken)
+    assert handler(deployed.event("generate", "direct", tenant="demo"), Context())["data"]
+    balanced(deployed)
+
+
+def test_a_direct_call_that_bought_nothing_says_so(deployed: Deployed) -> None:
+    deployed.tenant()
+    handler = deployed.handler("generate")
+    from functions.generate import app
+
+    fail(app.easel.inline.ledger.client, "UpdateItem", "ValidationException")
+    with pytest.raises(Exception, match="Something went wrong"):
+        handler(deployed.event("generate", "direct", tenant="demo"), Context())
+    assert deployed.standin.calls() == []
+
+
+def test_what_may_be_billed_is_not_said_to_be_free(deployed: Deployed, easel: Easel) -> None:
+    settings = replace(easel.settings, max_paid_attempts=2)
+    worker = replace(easel.lifecycle.worker, settings=settings)
+    job = abandoned(easel, opened(easel))
+    overdue(deployed, job, created_at=int(time.time()) - 3700)
+    worker.expire("demo", job.id)
+    done = ended(deployed, easel, job)
+    assert done.charge == job.hold
+    assert done.error
+    assert (done.error["code"], done.error["retry"]) == ("upstream_outcome_unknown", False)
+    assert "may have been billed" in done.error["message"]
+
+
+def test_what_was_ridden_out_leaves_the_failing_its_tries(deployed: Deployed, easel: Easel) -> None:
+    rule = {"containing": "a cat", "headers": {"retry-after-ms": "1"}}
+    deployed.standin.rule(status=429, code="rate_limit_exceeded", times=4, **rule)
+    deployed.standin.rule(status=500, code="server_error", times=3, **rule)
+    job = opened(easel)
+    run(deployed)
+    done = ended(deployed, easel, job)
+    assert (done.status, done.refusals, done.failures) == ("succeeded", 7, 3)

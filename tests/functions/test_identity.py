@@ -15,8 +15,7 @@ from easel.doors import jobs as door
 from easel.doors.https import Call
 from easel.identity import CALLED_SECONDS, MOST_SEEN, Identity
 from easel.jobs import Job
-from tests.functions.conftest import Context, Deployed
-from tests.functions.test_faults_ledger import fail
+from tests.functions.conftest import Context, Deployed, fail
 from tests.functions.test_jobs import meanwhile
 from tests.functions.test_worker import balanced, opened
 from tests.unit.examples import DEMO
@@ -145,3 +144,55 @@ def test_a_request_remembers_so_many_jobs_and_no_more(deployed: Deployed, easel:
     [pointer] = [row for sk, row in deployed.rows("JOBS_TABLE").items() if sk.startswith("same#")]
     assert [one for one, *_ in json.loads(pointer["seen"])] == [one.id for one in jobs[3:]]
     assert later(easel, 1)(jobs[0], RETRIED).id == jobs[3].id
+
+
+# ---- After a long wait ----
+
+
+@pytest.mark.parametrize("retries", [1, 0, None])
+def test_who_is_sent_away_late_comes_back_to_the_same_job(
+    deployed: Deployed, easel: Easel, retries: int | None
+) -> None:
+    """A job of 1000 s: its caller is told at 999 s to ask again in a second, and does at 1012."""
+    job = opened(easel)
+
+    def at(seconds: float) -> Callable[[], float]:
+        return lambda: easel.clock() + seconds
+
+    replace(easel.lifecycle, clock=at(999)).leave(job)
+    worker = replace(easel.lifecycle.worker, clock=at(1000))
+    assert worker.run("demo", job.id, easel.clock() + 1900)
+    assert later(easel, 1012)(job, Identity(retries=retries)).id == job.id
+    assert len(deployed.standin.calls()) == 1
+    balanced(deployed)
+
+
+# ---- One's own write, whose answer is lost ----
+
+
+def answered_late(easel: Easel) -> None:
+    """Let each update be written, and its answer be lost once: botocore sends it again."""
+    events = easel.lifecycle.ledger.client.meta.events
+    events.register_first(
+        "needs-retry.dynamodb.UpdateItem", lambda attempts, **_: 0 if attempts == 1 else None
+    )
+
+
+def test_pictures_are_handed_over_though_the_note_of_it_was_answered_late(
+    deployed: Deployed, easel: Easel
+) -> None:
+    job = made(easel, opened(easel))
+    answered_late(easel)
+    again = later(easel, CALLED_SECONDS + 1)
+    assert again(job, NEW).id == job.id
+    assert again(job, NEW).id != job.id
+
+
+def test_retries_get_a_job_each_though_the_notes_of_it_were_answered_late(
+    deployed: Deployed, easel: Easel
+) -> None:
+    one = opened(easel)
+    two = later(easel, 0)(one, NEW)
+    answered_late(easel)
+    met = [later(easel, 1)(one, RETRIED) for _ in range(2)]
+    assert [each.id for each in met] == [one.id, two.id]

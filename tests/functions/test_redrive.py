@@ -33,7 +33,8 @@ def backlog(deployed: Deployed, easel: Easel, monkeypatch: pytest.MonkeyPatch) -
     url = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("wd", "inbox", "id")}
     work_letters = jobs.DeadLetters(sqs, url["wd"], deployed.environ["WORK_QUEUE_URL"])
     inbox_letters = jobs.DeadLetters(sqs, url["id"], url["inbox"])
-    return jobs.Backlog(easel.lifecycle.ledger, {"work": work_letters, "inbox": inbox_letters})
+    letters = {"work": work_letters, "inbox": inbox_letters}
+    return jobs.Backlog(easel.lifecycle.ledger, easel.tenants, letters)
 
 
 def given_up(deployed: Deployed, backlog: jobs.Backlog, job: Job) -> None:
@@ -51,6 +52,38 @@ def redriven(backlog: jobs.Backlog) -> list[str]:
     outcomes = list(backlog.redrive(planned))
     assert [one.failure for one in outcomes if one.failure] == []
     return [one.verdict.redrive for one in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"month_budget": 1}, "budget"), ({"suspended": True}, "suspended")]
+)
+def test_a_job_is_not_reopened_against_its_tenants_word_of_today(
+    deployed: Deployed, easel: Easel, backlog: jobs.Backlog, change: dict[str, Any], told: str
+) -> None:
+    job = opened(easel, tenant=easel.tenants.change("demo", {"month_budget": 25_000_000}))
+    given_up(deployed, backlog, job)
+    easel.tenants.change("demo", change)
+    planned = [verdict for _, verdict in backlog.judged()]
+    [outcome] = backlog.redrive(planned)
+    assert outcome.failure
+    assert told in outcome.failure
+    assert easel.lifecycle.find("demo", job.id).status == "failed"
+    balanced(deployed)
+
+
+def test_a_larger_budget_of_today_is_enough(
+    deployed: Deployed, easel: Easel, backlog: jobs.Backlog
+) -> None:
+    before = opened(easel, "another cat")
+    tenant = easel.tenants.change("demo", {"month_budget": 2 * before.hold})
+    job = opened(easel, tenant=tenant)
+    given_up(deployed, backlog, job)
+    opened(easel, "a third cat", tenant=tenant)
+    easel.tenants.change("demo", {"month_budget": 3 * before.hold})
+    assert "reopen" in redriven(backlog)
+    reopened = easel.lifecycle.find("demo", job.id)
+    assert (reopened.status, reopened.month_budget) == ("queued", 3 * before.hold)
+    balanced(deployed)
 
 
 def test_a_job_that_was_too_old_gets_its_picture(

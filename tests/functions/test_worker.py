@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -233,6 +235,41 @@ def test_the_sweep_sends_what_was_lost_and_ends_what_is_too_old(
     assert failed.error["code"] == "upstream_overloaded"
     assert balanced(deployed) == {"charges": 0, "held": 0}
     assert deployed.handler("sweep")({}, Context()) == {"due": 0}
+
+
+def test_a_message_that_the_sweep_sent_is_given_time(deployed: Deployed, easel: Easel) -> None:
+    """Behind a long queue each minute's sweep would else send one more."""
+    job = opened(easel)
+    deployed.messages()
+
+    def swept(after: float) -> int:
+        replace(easel.lifecycle, clock=lambda: time.time() + after).sweep()
+        return len(deployed.messages())
+
+    assert [swept(after) for after in (59, 61, 121, 359, 362, 400)] == [0, 1, 0, 0, 1, 0]
+    assert easel.lifecycle.worker.run("demo", job.id, time.time() + 900)
+
+
+def test_a_message_that_could_not_be_sent_is_sent_by_the_next_sweep(
+    deployed: Deployed, easel: Easel
+) -> None:
+    opened(easel)
+    deployed.messages()
+    lifecycle = replace(easel.lifecycle, clock=lambda: time.time() + 61)
+    silent = replace(easel.lifecycle.queue, url=f"{easel.lifecycle.queue.url}-gone")
+    replace(lifecycle, queue=silent).sweep()
+    lifecycle.sweep()
+    assert len(deployed.messages()) == 1
+
+
+def test_a_job_that_waits_for_a_worker_is_ended_in_time(deployed: Deployed, easel: Easel) -> None:
+    job = opened(easel)
+    for after in range(60, 3700, 60):
+        at: Callable[[], float] = lambda after=after: job.created_at + after  # noqa: E731
+        worker = replace(easel.lifecycle.worker, clock=at)
+        replace(easel.lifecycle, worker=worker, clock=at).sweep()
+    done = easel.lifecycle.find("demo", job.id)
+    assert (done.status, done.finished_at) == ("failed", job.created_at + 3660)
 
 
 def overdue(deployed: Deployed, job: Job, created_at: int) -> None:

@@ -15,7 +15,7 @@ from easel.errors import (
     UpstreamRefused,
     UpstreamUnknown,
 )
-from easel.identity import CALLED_SECONDS, Identity, Known, Met
+from easel.identity import CALLED_SECONDS, Identity, Known, Met, Seen
 from easel.jobs import Job
 from tests.unit.examples import NOW, job, succeeded
 
@@ -63,10 +63,10 @@ CASES: dict[str, tuple[Job, bool]] = {
     "failed, maybe billed": (failed(UpstreamUnknown("x"), charge=20_000), True),
     "failed, billed, retryable": (failed(Overloaded("x"), charge=1), True),
     "still queued after the window": (job(now=NOW - 3000), True),
-    "done, opened at the window's edge": (succeeded(now=NOW - 900), True),
-    "done, opened before the window": (succeeded(now=NOW - 901), False),
+    "done at the window's edge, opened long before": (ended(900, opened=3000), True),
+    "done before the window": (ended(901, opened=3000), False),
     "failed for good before the window": (
-        failed(UpstreamRefused("x", status=400), now=NOW - 901),
+        failed(UpstreamRefused("x", status=400), now=NOW - 906),
         False,
     ),
 }
@@ -101,8 +101,8 @@ def test_a_new_call_never_joins_nor_shares(known: Job) -> None:
     ("known", "handed_over"),
     [
         (ended(CALLED_SECONDS), True),
-        (ended(840, opened=900), True),
-        (ended(840, opened=901), False),
+        (ended(900, opened=3000), True),
+        (ended(901, opened=3000), False),
         (delivered(NOW - 60), False),
         (failed(UpstreamUnknown("x"), charge=1, now=NOW - 60), False),
         (job(now=NOW - 20, status="running"), False),
@@ -135,7 +135,26 @@ def test_a_late_blind_call_repeats_the_one_whose_pictures_have_just_come() -> No
     ],
 )
 def test_a_blind_call_joins_a_job_that_its_repeat_would_find(known: Job, joins: bool) -> None:
-    assert meets(BLIND, known) == (Met(known, "joined", 1) if joins else None)
+    assert meets(BLIND, known) == (Met(known, "joined", joined=1) if joins else None)
+
+
+def test_a_blind_call_joins_nothing_that_is_judged_less_than_it_would_be() -> None:
+    weaker = Known(job(now=NOW - 60), 0, weaker=True)
+    assert BLIND.meets([weaker], now=NOW, **TIMES) is None
+    assert RETRIED.meets([weaker], now=NOW, **TIMES) == Met(weaker.job, "retry", 1)
+
+
+def test_who_joins_takes_no_payers_place() -> None:
+    one, two = (job(now=NOW - 60).model_copy(update={"id": f"job_{n}"}) for n in range(2))
+    known = [Known(one, 0), Known(two, 0)]
+    remembered = []
+    for identity in BLIND, RETRIED, RETRIED:
+        met = identity.meets(known, now=NOW, **TIMES)
+        assert met
+        remembered.append((met.by, met.job.id))
+        seen = [met.remembered(Seen(each.job.id, *each[1:4])) for each in known]
+        known = [Known(each.job, *now[1:]) for each, now in zip(known, seen, strict=True)]
+    assert remembered == [("joined", "job_0"), ("retry", "job_0"), ("retry", "job_1")]
 
 
 def test_a_retry_prefers_pictures_that_nobody_received() -> None:
@@ -173,7 +192,7 @@ def come_back(jobs: list[Job], served: dict[str, int], identity: Identity) -> st
     seen = [Known(one, served.get(one.id, 0)) for one in jobs]
     met = identity.meets(seen, now=NOW, **TIMES)
     assert met
-    served[met.job.id] = met.served
+    served[met.job.id] = met.served + met.joined
     return met.job.id
 
 

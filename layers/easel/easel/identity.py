@@ -36,6 +36,8 @@ class Seen(NamedTuple):
     served: int = 0
     left: bool = False
     """Whether a caller was sent away from it, told to ask again, and has not come back yet."""
+    joined: int = 0
+    """How many callers who count no retries have joined it."""
 
 
 class Known(NamedTuple):
@@ -44,6 +46,7 @@ class Known(NamedTuple):
     job: Job
     served: int
     left: bool = False
+    joined: int = 0
     weaker: bool = False
     """Whether less was judged of it than would be of a new call: only its own callers have it."""
 
@@ -55,6 +58,7 @@ class Met:
     job: Job
     by: Literal["key", "retry", "handed over", "joined", "cached", "opened"]
     served: int = 0
+    joined: int = 0
 
     @property
     def cached(self) -> bool:
@@ -63,7 +67,8 @@ class Met:
 
     def remembered(self, seen: Seen) -> Seen:
         """Return what the pointer is to say of one of its jobs from now on."""
-        return Seen(seen.job, self.served) if seen.job == self.job.id else seen
+        met = seen.job == self.job.id
+        return Seen(seen.job, self.served, joined=self.joined) if met else seen
 
 
 class Identity(BaseModel):
@@ -89,7 +94,8 @@ class Identity(BaseModel):
         """
         if self.idempotency_key is not None:
             return Met(seen[0].job, "key", seen[0].served) if seen else None
-        recent = [one for one in seen if one.job.open or one.job.created_at >= now - window]
+        # From a job's end on: its caller may have been sent away from it until then.
+        recent = [one for one in seen if (one.job.finished_at or now) >= now - window]
         met = self._repeats(recent, now - patience, now)
         fit = [one.job for one in seen if not one.weaker]
         cached = None if met else answering(fit, now, ttl)
@@ -104,7 +110,7 @@ class Identity(BaseModel):
         answer = newest(one.job for one in known)
         if answer and answer.id not in [one.job.id for one in kept]:
             kept[0] = next(one for one in known if one.job.id == answer.id)
-        others = [Seen(one.job.id, one.served, one.left) for one in kept]
+        others = [Seen(one.job.id, one.served, one.left, one.joined) for one in kept]
         return [*others, Seen(job, self.retries or 0)]
 
     def _repeats(self, recent: Sequence[Known], old: float, now: float) -> Met | None:
@@ -117,7 +123,7 @@ class Identity(BaseModel):
             if not one.weaker and _uncalled(one.job, now - (0 if late else CALLED_SECONDS)):
                 return Met(one.job, "handed over")
         if self.retries is None:
-            return _joined(one for one in recent if one.job.created_at <= old)
+            return _joined(one for one in recent if one.job.created_at <= old and not one.weaker)
         return None
 
 
@@ -131,13 +137,17 @@ def _retried(recent: Sequence[Known], count: int) -> Met | None:
     waiting = [one for one in mine if not one.job.delivered]
     left = next((one for one in waiting if one.left), None)
     if left:
-        return Met(left.job, "retry", max(left.served, count))
+        return _met(left, max(left.served, count))
     for among in (waiting, mine):
         free = next((one for one in among if one.served < count), None)
         if free:
-            return Met(free.job, "retry", count)
+            return _met(free, count)
     last = (waiting or mine)[-1:]
-    return Met(last[0].job, "retry", last[0].served) if last else None
+    return _met(last[0], last[0].served) if last else None
+
+
+def _met(one: Known, served: int) -> Met:
+    return Met(one.job, "retry", served, one.joined)
 
 
 def _uncalled(job: Job, before: float) -> bool:
@@ -148,5 +158,6 @@ def _uncalled(job: Job, before: float) -> bool:
 
 def _joined(old: Iterable[Known]) -> Met | None:
     """Return the open job that a caller who counts no retries joins: the least met, the oldest."""
-    chosen = min((one for one in old if one.job.open), key=lambda one: one.served, default=None)
-    return Met(chosen.job, "joined", chosen.served + 1) if chosen else None
+    among = (one for one in old if one.job.open)
+    one = min(among, key=lambda one: one.served + one.joined, default=None)
+    return Met(one.job, "joined", one.served, one.joined + 1) if one else None

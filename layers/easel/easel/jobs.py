@@ -98,7 +98,8 @@ class Job(BaseModel):
     lease: str | None = None
     attempts: tuple[Attempt, ...] = ()
     refusals: int = 0
-    """Calls that surely were not billed."""
+    """Calls that surely were not billed, and how many of them upstream failed at (5xx)."""
+    failures: int = 0
     moderation: Moderation | None = None
     """What is judged of it: the policy when it was opened; None: the deployment's."""
     moderated: bool = False
@@ -205,14 +206,9 @@ class Job(BaseModel):
 
     def worth_repeating(self) -> bool:
         """Whether a retry may buy anew: nothing was billed, and it could go better."""
-        if self.status == "cancelled":
-            return True
-        return (
-            self.status == "failed"
-            and self.charge == 0
-            and self.error is not None
-            and self.error["retry"] is not False
-        )
+        free = self.status == "failed" and self.charge == 0 and self.error is not None
+        better = free and self.error and self.error["retry"] is not False
+        return self.status == "cancelled" or bool(better)
 
     def older_than(self, seconds: float, now: float) -> bool:
         """Whether the job was opened longer ago than that."""
@@ -223,11 +219,10 @@ class Job(BaseModel):
         attempt = Attempt(number=len(self.attempts) + 1, hold=hold)
         return self.model_copy(update={"attempts": (*self.attempts, attempt)})
 
-    def refuse(self) -> Self:
-        """Return the job after a call that surely was not billed."""
-        return self.model_copy(
-            update={"attempts": self.attempts[:-1], "refusals": self.refusals + 1}
-        )
+    def refuse(self, *, failed: bool = False) -> Self:
+        """Return the job after a call that surely was not billed; ``failed``: at a 5xx."""
+        counted = {"refusals": self.refusals + 1, "failures": self.failures + failed}
+        return self.model_copy(update={"attempts": self.attempts[:-1], **counted})
 
     def end(self, attempt: Attempt) -> Self:
         """Return the job with its last attempt's outcome known."""
@@ -267,6 +262,7 @@ class Job(BaseModel):
                 "started_at": None,
                 "finished_at": None,
                 "refusals": 0,
+                "failures": 0,
                 "place": None,
                 "error": None,
                 "delivered": False,

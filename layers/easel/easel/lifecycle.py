@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from easel.worker import Worker
 
 _LONGEST_ID = 64
+_NEXT_LOOK_SECONDS = 300
+"""After this the sweep takes the message that it has sent itself for lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Lifecycle:
         nudged, seen_open = False, job.open
         while job.open:
             if self.queue is None:
-                job = self.worker.run(job.tenant, job.id, until) or job
+                job = self._run(job, until)
             elif job.lapsed(self.clock()) and not nudged:
                 self._nudge(job)
                 nudged = True
@@ -157,6 +159,17 @@ class Lifecycle:
         if seen_open:
             self.latencies.learn(job, self.clock())
         return job
+
+    def _run(self, job: Job, until: float) -> Job:
+        """Run the job here. Who has no event that comes again would buy anew what is there."""
+        try:
+            return self.worker.run(job.tenant, job.id, until) or job
+        except Exception as error:
+            done = self.find(job.tenant, job.id)
+            if done.status != "succeeded" or done.reply_to is not None:
+                raise
+            telemetry.unexpected(error, job=job.id)
+            return done
 
     def find(self, tenant: str, job_id: str) -> Job:
         """Return the tenant's job. Raises NotFound, the same for one that is another tenant's."""
@@ -222,8 +235,10 @@ class Lifecycle:
             return
         if job.open and job.older_than(self.settings.max_job_age_seconds, self.clock()):
             self.worker.expire(tenant, job_id)
-        else:
-            self._nudge(job)
+        elif self._nudge(job) and job.open and job.started_at is None:
+            # Its message may be behind many others: one more in each minute would make it worse.
+            oldest = job.created_at + self.settings.max_job_age_seconds + 1
+            self.ledger.look_later(job, min(int(self.clock()) + _NEXT_LOOK_SECONDS, oldest))
 
     def _cancelled(self, job: Job) -> Job:
         job = self.ledger.cancel(job, self.clock())
@@ -232,7 +247,11 @@ class Lifecycle:
             self._nudge(job)
         return job
 
-    def _nudge(self, job: Job) -> None:
-        """Ask a worker to look at the job. A message that is lost is sent again by the sweep."""
-        if self.queue is not None and not self.queue.send(job.tenant, job.id):
+    def _nudge(self, job: Job) -> bool:
+        """Ask a worker to look at the job. A message that is not sent is sent by the sweep."""
+        if self.queue is None:
+            return False
+        sent = self.queue.send(job.tenant, job.id)
+        if not sent:
             telemetry.logger.warning("message not sent", extra={"job": job.id})
+        return sent

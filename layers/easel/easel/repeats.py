@@ -93,7 +93,7 @@ class Repeats:
     def _known(self, tenant: str, pointer: Pointer | None) -> list[Known]:
         seen = pointer.seen if pointer else ()
         found = [(self.ledger.job(tenant, one.job), one) for one in seen]
-        return [Known(job, one.served, one.left) for job, one in found if job]
+        return [Known(job, one.served, one.left, one.joined) for job, one in found if job]
 
     def _met(self, known: Sequence[Known], identity: Identity, ttl: int) -> Met | None:
         window = self.settings.retry_window_seconds

@@ -163,7 +163,7 @@ class Worker:
         try:
             answer = self._bought(job, upstream, inputs, until)
         except UpstreamBusy as busy:
-            return self._back_off(job.refuse(), busy, until)
+            return self._back_off(job.refuse(failed=busy.status >= 500), busy, until)
         except UpstreamUnknown as unknown:
             return self._lose(job, unknown)
         except UpstreamFailure as failure:
@@ -182,11 +182,7 @@ class Worker:
         return self.ledger.begin(self._fresh(job.begin(hold)), hold)
 
     def _bought(
-        self,
-        job: Job,
-        upstream: Upstream,
-        inputs: Mapping[str, IO[bytes]],
-        until: float,
+        self, job: Job, upstream: Upstream, inputs: Mapping[str, IO[bytes]], until: float
     ) -> Answer:
         """Make the paid call, and keep what arrives of it: its line may be lost until the end."""
         judged = self._moderator.policy(job) == "prompt+output"
@@ -199,7 +195,7 @@ class Worker:
         """Call again later, if that is not too late; nothing was billed."""
         job = self._update(job)
         pause = self._pause(job, busy)
-        spent = busy.status >= 500 and job.refusals >= _TRIES_OF_THE_FAILING
+        spent = busy.status >= 500 and job.failures >= _TRIES_OF_THE_FAILING
         old = job.older_than(self.settings.max_job_age_seconds, self.clock() + pause)
         if spent or old or (self._late(pause, until) and not self.gives_back):
             return self._fail(job, busy)
@@ -236,10 +232,9 @@ class Worker:
         return self._fail(job, Overloaded(_NO_TIME))
 
     def _give_back(self, job: Job, due_at: float) -> Job:
-        lease = job.lease
         due_at = min(due_at, job.created_at + self.settings.max_job_age_seconds + 1)
         change = {"status": "queued", "lease": None, "due_at": int(due_at)}
-        return self.ledger.update(job.model_copy(update=change), lease)
+        return self.ledger.update(job.model_copy(update=change), job.lease)
 
     def _lose(self, job: Job, unknown: UpstreamUnknown) -> Job:
         """Charge the pending attempt at its hold; go on only where the operator permits another."""
@@ -272,6 +267,8 @@ class Worker:
         return self._give_back(job, ready)
 
     def _fail(self, job: Job, error: EaselError) -> Job:
+        if isinstance(error, Overloaded) and job.attempts:
+            error = UpstreamUnknown(_NO_OTHER)
         return self._close(job.close("failed", self.clock(), error=error), job.lease)
 
     def _close(self, job: Job, lease: str | None) -> Job:
@@ -295,6 +292,7 @@ _DIED = (
     "The worker died while upstream was called. The call may have been billed, so it is not "
     "repeated by itself: ask again to buy anew."
 )
+_NO_OTHER = "A call to upstream may have been billed, and it is too late for another: ask again."
 _TOO_OLD = "The job waited too long for its turn; nothing was bought. Ask again."
 _NO_TURN = "Upstream takes no more calls for now; nothing was bought. Ask again."
 _NO_TIME = "The function's time was over before upstream was called; nothing was bought. Ask again."

@@ -266,7 +266,7 @@ class World:
             for job in same
             if job.tenant == new.tenant
             and not job.worth_repeating()
-            and (job.open or job.created_at >= since)
+            and (job.open or (job.finished_at or 0) >= since)
         ]
 
     @property

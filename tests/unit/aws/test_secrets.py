@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
 
 from easel.aws import clients
 from easel.aws.secrets import Secrets, UpstreamSecret
-from easel.errors import UpstreamMisconfigured
+from easel.errors import UpstreamBusy, UpstreamFailure, UpstreamMisconfigured
 
 
 @pytest.fixture
@@ -74,3 +77,31 @@ def test_a_secret_that_was_changed_is_read_as_it_is(store: Callable[[str], Secre
 def test_the_key_masks_itself(store: Callable[[str], Secrets]) -> None:
     secret = store("sk-1").upstream()
     assert "sk-1" not in f"{secret!r} {secret} {secret.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ((400, "ThrottlingException"), UpstreamBusy),
+        ((500, "InternalServiceError"), UpstreamBusy),
+        (ConnectTimeoutError(endpoint_url="x"), UpstreamBusy),
+        ((400, "AccessDeniedException"), UpstreamMisconfigured),
+        ((400, "ResourceNotFoundException"), UpstreamMisconfigured),
+        (NoCredentialsError(), UpstreamMisconfigured),
+    ],
+)
+def test_what_passes_is_tried_again(
+    environ: dict[str, str], error: tuple[int, str] | Exception, kind: type[UpstreamFailure]
+) -> None:
+    def answer(**_: Any) -> Any:
+        if isinstance(error, Exception):
+            raise error
+        status, code = error
+        said = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        return SimpleNamespace(status_code=status), said
+
+    client = clients.secrets()
+    client.meta.events.register("before-call.secrets-manager.GetSecretValue", answer)
+    with pytest.raises(UpstreamFailure) as caught:
+        Secrets(client, environ["UPSTREAM_SECRET"]).upstream()
+    assert type(caught.value) is kind

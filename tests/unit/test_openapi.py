@@ -494,8 +494,9 @@ def test_the_statuses_of_a_job_are_the_jobs() -> None:
 
 OF_NO_CALL = {(409, "conflict"), (400, "inbox_incomplete"), (403, "tenant_suspended")}
 """The operator's command's, and the inbox's."""
-ELSEWHERE = {(502, "server_error")}
-"""API Gateway's own status of a function that crashed, by the template's DEFAULT_5XX."""
+ELSEWHERE = {(502, "server_error"), (429, "insufficient_quota")}
+"""API Gateway's own status of a function that crashed, by the template's DEFAULT_5XX; upstream's own
+code of an account without money."""
 
 
 def test_the_errors_are_those_of_the_code_and_of_the_template() -> None:

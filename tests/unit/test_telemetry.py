@@ -140,7 +140,7 @@ def test_upstreams_latency_is_of_what_it_answered(capsys: pytest.CaptureFixture[
         (UpstreamBusy("x"), "UpstreamFailed"),
         (UpstreamBusy("x", status=502), "UpstreamFailed"),
         (UpstreamUnknown("x"), "UpstreamFailed"),
-        (UpstreamMisconfigured("x"), None),
+        (UpstreamMisconfigured("x"), "UpstreamMisconfigured"),
         (UpstreamRefused("x", status=400, code="moderation_blocked"), None),
         (KeyError("x"), None),
     ],
@@ -178,6 +178,8 @@ def said(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> list[dict[str,
     with telemetry.called(one, lambda: NOW):
         pass
     telemetry.unjudged(one, "prompt", UpstreamBusy("secret"))
+    with pytest.raises(UpstreamMisconfigured), telemetry.called(one, lambda: NOW):
+        raise UpstreamMisconfigured("secret")
     return lines(capsys)
 
 
@@ -198,8 +200,12 @@ def test_dashboard_and_alarm_look_at_what_is_said(said: list[dict[str, Any]]) ->
         metric["Name"]: set(one["Dimensions"][0]) for one in directives for metric in one["Metrics"]
     }
     resources = load()["Resources"]
-    alarm = resources["ChargesAboveHoldAlarm"]["Properties"]
-    looked = [(alarm["MetricName"], {one["Name"] for one in alarm["Dimensions"]})]
+    alarms = [one["Properties"] for name, one in resources.items() if name.endswith("Alarm")]
+    looked = [
+        (alarm["MetricName"], {one["Name"] for one in alarm["Dimensions"]})
+        for alarm in alarms
+        if alarm.get("Namespace") == "Easel"
+    ]
     body = json.loads(resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
     expressions = [
         metric["expression"]
@@ -210,8 +216,8 @@ def test_dashboard_and_alarm_look_at_what_is_said(said: list[dict[str, Any]]) ->
         [(schema, search)] = re.findall(r"SCHEMA\(Easel, (.+?)\)|\{Easel,(.+?)\}", text)
         [(summed, found)] = re.findall(r'SUM\((\w+)\)|MetricName="(\w+)"', text)
         looked.append((summed or found, set(re.findall(r"\w+", schema or search))))
-    assert len(looked) == 8
-    assert [dimensions[name] == by for name, by in looked] == [True] * 8
+    assert len(looked) == 9
+    assert [dimensions[name] == by for name, by in looked] == [True] * 9
 
 
 def test_readme_names_every_metric_that_there_is() -> None:
@@ -227,7 +233,7 @@ def documented() -> set[str]:
         for row in re.findall(r"^\| ([A-Z][\w, ]+) \|", str(telemetry.__doc__), re.MULTILINE)
         for name in row.split(", ")
     }
-    return {*told, "ChargesAboveHold", "ModerationFailures"}
+    return {*told, "ChargesAboveHold", "UpstreamMisconfigured", "ModerationFailures"}
 
 
 def test_nothing_that_was_asked_or_made_is_said(

@@ -195,7 +195,7 @@ class Model(TypedDict):
     prices: dict[str, str]
     """USD per million tokens, as decimal strings."""
     usd_per_image: dict[str, float]
-    """Dollars of one image of 1024x1024 by quality; what goes in comes on top."""
+    """Dollars of one image of 1024x1024 at most, by quality; what goes in comes on top."""
 
 
 @_closed

@@ -21,7 +21,8 @@ Per model and operation, since upstream knows no tenants:
 | UpstreamLimited | its 429s |
 | UpstreamFailed | its 5xxs, and lines that were lost |
 
-Without either: ChargesAboveHold, for its alarm; ModerationFailures, what nobody could judge.
+Without either: ChargesAboveHold and UpstreamMisconfigured, for their alarms; ModerationFailures,
+what nobody could judge.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def called(job: Job, clock: Callable[[], float]) -> Iterator[None]:
     except UpstreamFailure as failure:
         if failure.status == 429:
             _count({"UpstreamLimited": 1}, **said)
-        elif failure.status >= 500 and not isinstance(failure, UpstreamMisconfigured):
+        elif isinstance(failure, UpstreamMisconfigured):
+            _count({"UpstreamMisconfigured": 1})  # by itself, as above
+        elif failure.status >= 500:
             _count({"UpstreamFailed": 1}, **said)
         raise
     milliseconds = round((clock() - began) * 1000)

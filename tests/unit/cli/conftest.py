@@ -1,7 +1,9 @@
 """The operator's command as it is typed: AWS by moto, OpenAI by the stand-in."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,7 +23,6 @@ from easel.aws.tenants import Tenants
 from local.standin import Standin
 from tests import deployment
 
-BASE_URL = "https://a1b2c3.execute-api.us-east-1.amazonaws.com/v1"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -70,6 +71,25 @@ def standin() -> Iterator[Standin]:
         yield standin
 
 
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    """The base URL of an API that is well."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/v1/healthz" else 404)
+            self.end_headers()
+            self.wfile.write(b'{"status": "ok"}')
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
 @pytest.fixture
 def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
     """An empty AWS of one region, and CloudFormation in it."""
@@ -90,7 +110,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
 
 
 @pytest.fixture
-def outputs(cloudformation: CloudFormation, standin: Standin) -> dict[str, str]:
+def outputs(cloudformation: CloudFormation, standin: Standin, api: str) -> dict[str, str]:
     """A whole stack, its right key in the secret; what its outputs say."""
     made = deployment.create()
     inbox, *dead = (
@@ -98,7 +118,7 @@ def outputs(cloudformation: CloudFormation, standin: Standin) -> dict[str, str]:
         for name in ("inbox", "work-dead", "inbox-dead")
     )
     cloudformation.outputs = {
-        "BaseUrl": BASE_URL,
+        "BaseUrl": api,
         "BucketName": made["BUCKET"],
         "JobsTableName": made["JOBS_TABLE"],
         "LedgerTableName": made["LEDGER_TABLE"],

@@ -12,16 +12,16 @@ import pytest
 from cli import ROOT, stack
 from local.standin import Standin
 from tests import deployment
-from tests.unit.cli.conftest import BASE_URL, CloudFormation, Run, put
+from tests.unit.cli.conftest import CloudFormation, Run, put
 
 
 def test_a_whole_stack_passes(easel: Run, outputs: dict[str, str]) -> None:
     code, out, _ = easel("check")
     assert code == 0
     lines = out.splitlines()
-    assert [line[:4] for line in lines[:7]] == ["ok  "] * 7
-    assert f"base URL  {BASE_URL}" in lines
-    assert f"curl -L {BASE_URL}/images/generations" in out
+    assert [line[:4] for line in lines[:8]] == ["ok  "] * 8
+    assert f"base URL  {outputs['BaseUrl']}" in lines
+    assert f"curl -L {outputs['BaseUrl']}/images/generations" in out
 
 
 def test_a_check_as_json(easel: Run, outputs: dict[str, str]) -> None:
@@ -29,7 +29,7 @@ def test_a_check_as_json(easel: Run, outputs: dict[str, str]) -> None:
     code, out, _ = easel("--region", "us-east-1", "check", "--json")
     report = json.loads(out)
     assert code == 1
-    assert (report["ok"], report["base_url"]) == (False, BASE_URL)
+    assert (report["ok"], report["base_url"]) == (False, outputs["BaseUrl"])
     assert [c["name"] for c in report["checks"] if not c["ok"]] == ["inbox queue"]
 
 
@@ -75,6 +75,18 @@ def test_the_operators_own_openai_base_url_is_not_upstreams(
     assert "Upstream cannot be reached" in out
 
 
+@pytest.mark.parametrize("at", ["http://127.0.0.1:1/v1", "nothing here", "{api}/elsewhere"])
+def test_an_api_that_does_not_answer(
+    easel: Run, outputs: dict[str, str], api: str, at: str
+) -> None:
+    outputs["BaseUrl"] = at.format(api=api)
+    code, out, _ = easel("check")
+    assert code == 1
+    [failure] = [line for line in out.splitlines() if line.startswith("FAIL")]
+    assert "It does not answer" in failure
+    assert "log group" in failure
+
+
 @pytest.mark.parametrize("table", ["JobsTable", "LedgerTable", "TenantsTable"])
 def test_a_table_that_is_gone(easel: Run, outputs: dict[str, str], table: str) -> None:
     boto3.client("dynamodb").delete_table(TableName=table)
@@ -103,7 +115,7 @@ def test_a_stack_that_is_not_there(
 
 
 def test_a_stack_that_is_no_easel(easel: Run, cloudformation: CloudFormation) -> None:
-    cloudformation.outputs = {"BaseUrl": BASE_URL}
+    cloudformation.outputs = {"BaseUrl": "https://x/v1"}
     code, _, err = easel("check")
     assert code == 1
     assert "lacks these outputs: BucketName, JobsTableName" in err
@@ -145,7 +157,7 @@ def test_the_local_stacks_base_url_is_its_fronts(
     monkeypatch.setattr(stack, "_LOCAL", description)
     for endpoint, base_url in (
         ("https://cloudformation.us-east-1.amazonaws.com", "http://127.0.0.1:8080/v1"),
-        ("http://127.0.0.1:4566", BASE_URL),
+        ("http://127.0.0.1:4566", outputs["BaseUrl"]),
     ):
         local = {"aws": {"AWS_ENDPOINT_URL": endpoint}, "base_url": "http://127.0.0.1:8080/v1"}
         description.write_text(json.dumps(local))

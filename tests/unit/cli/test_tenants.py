@@ -12,7 +12,7 @@ from easel.aws import clients
 from easel.aws.tenants import Tenants
 from easel.keys import digest
 from easel.tenants import Tenant
-from tests.unit.cli.conftest import BASE_URL, CloudFormation, Run, Terminal, tenants_of, whose
+from tests.unit.cli.conftest import CloudFormation, Run, Terminal, tenants_of, whose
 
 
 def test_a_tenant_gets_a_key_that_speaks_for_it(easel: Run, outputs: dict[str, str]) -> None:
@@ -20,7 +20,7 @@ def test_a_tenant_gets_a_key_that_speaks_for_it(easel: Run, outputs: dict[str, s
     assert code == 0
     assert re.fullmatch(r"ek-[\w-]{43}\n", out)
     assert whose(outputs, out) == "blue-fox"
-    assert f"OPENAI_BASE_URL={BASE_URL}" in err
+    assert f"OPENAI_BASE_URL={outputs['BaseUrl']}" in err
 
 
 def test_a_tenant_may_have_a_response_format_of_its_own(

@@ -495,8 +495,7 @@ def test_the_statuses_of_a_job_are_the_jobs() -> None:
 OF_NO_CALL = {(409, "conflict"), (400, "inbox_incomplete"), (403, "tenant_suspended")}
 """The operator's command's, and the inbox's."""
 ELSEWHERE = {(502, "server_error"), (429, "insufficient_quota")}
-"""API Gateway's own status of a function that crashed, by the template's DEFAULT_5XX; upstream's own
-code of an account without money."""
+"""API Gateway's status of a function that crashed (DEFAULT_5XX), and upstream's without money."""
 
 
 def test_the_errors_are_those_of_the_code_and_of_the_template() -> None:

@@ -166,9 +166,10 @@ class Reader:
         with running(emulator.command(folder), server, folder / "ministack.log", port):
             shell = Shell(folder, environ)
             text = text.replace("file://openai-key.txt", f"file://{key}")
+            # Its base URL is AWS's, where nobody serves it.
+            text = text.replace("easel check", "easel check || test $? = 1")
             printed = shell.bash(text, cwd=ROOT, stdin="y\n")
         assert re.search(r"^ek-\S+$", printed, re.MULTILINE)
-        # Its base URL is AWS's, where nobody serves it.
         assert re.findall(r"^FAIL +(\w+)", printed, re.MULTILINE) == ["API"]
         return printed
 
@@ -239,6 +240,8 @@ def _parameters() -> list[list[str]]:
 
 OF_NO_CALL = {(409, "conflict")}
 """The operator's command's."""
+OF_UPSTREAM = {(429, "insufficient_quota")}
+"""Upstream's own, passed on."""
 
 
 def test_the_errors_are_those_of_the_code():
@@ -247,7 +250,7 @@ def test_the_errors_are_those_of_the_code():
         for status, codes, _ in readme.table("status", "code", "what to do")
         for code in re.findall(r"`(\w+)`", codes)
     }
-    assert shown == (_raised() | _of_gateway()) - OF_NO_CALL
+    assert shown - OF_UPSTREAM == (_raised() | _of_gateway()) - OF_NO_CALL
 
 
 def _raised() -> set[tuple[int, str]]:

@@ -308,3 +308,31 @@ def test_what_was_ridden_out_leaves_the_failing_its_tries(deployed: Deployed, ea
     run(deployed)
     done = ended(deployed, easel, job)
     assert (done.status, done.refusals, done.failures) == ("succeeded", 7, 3)
+
+
+def test_a_direct_call_is_told_what_was_paid_in_vain(deployed: Deployed) -> None:
+    """Else it would ask again, and buy again."""
+    deployed.tenant()
+    deployed.set(EVENT_BUS="default")
+    deployed.standin.rule(drop="during", times=1)
+    handler = deployed.handler("generate")
+    from functions.generate import app
+
+    client = app.easel.inline.ledger.client
+    fail(client, "UpdateItem", "ThrottlingException", when=lambda it: "untold" in str(it))
+    with pytest.raises(Exception, match="may have been billed"):
+        handler(deployed.event("generate", "direct", tenant="demo"), Context())
+    balanced(deployed)
+
+
+def test_no_further_attempt_is_no_free_one(deployed: Deployed, easel: Easel) -> None:
+    worker = easel.lifecycle.worker
+    worker = replace(worker, settings=replace(worker.settings, max_paid_attempts=2))
+    deployed.standin.rule(containing="a cat", drop="during", times=1)
+    deployed.standin.rule(containing="a cat", status=500, code="server_error")
+    job = opened(easel)
+    worker.run("demo", job.id, time.time() + 900)
+    done = ended(deployed, easel, job)
+    assert (done.status, done.charge) == ("failed", job.hold)
+    assert done.error
+    assert (done.error["code"], done.error["retry"]) == ("upstream_outcome_unknown", False)

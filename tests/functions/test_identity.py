@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import boto3
 import pytest
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
@@ -196,3 +197,35 @@ def test_retries_get_a_job_each_though_the_notes_of_it_were_answered_late(
     answered_late(easel)
     met = [later(easel, 1)(one, RETRIED) for _ in range(2)]
     assert [each.id for each in met] == [one.id, two.id]
+
+
+# ---- What was written before ----
+
+
+@pytest.mark.parametrize("identity", [NEW, RETRIED, Identity()])
+def test_a_pointer_of_three_fields_is_read_and_moved(
+    deployed: Deployed, easel: Easel, identity: Identity
+) -> None:
+    """As it was written before joins were counted."""
+    job = opened(easel)
+    boto3.client("dynamodb").update_item(
+        TableName=deployed.environ["JOBS_TABLE"],
+        Key={"tenant": {"S": "demo"}, "sk": {"S": f"same#{job.request.fingerprint()}"}},
+        UpdateExpression="SET seen = :old",
+        ExpressionAttributeValues={":old": {"S": json.dumps([[job.id, 0, False]])}},
+    )
+    easel.lifecycle.leave(job)
+    met = later(easel, 40)(job, identity)
+    assert (met.id == job.id) == (identity != NEW)
+
+
+def test_who_joins_takes_no_payers_place(deployed: Deployed, easel: Easel) -> None:
+    """Two equal calls; a blind one joins the first, a third is opened; then all payers retry."""
+    one = opened(easel)
+    two = later(easel, 0)(one, NEW)
+    again = later(easel, 40)
+    assert again(one, Identity()).id == one.id
+    three = again(one, NEW)
+    assert again(one, Identity()).id == two.id
+    met = [again(one, RETRIED).id for _ in range(3)]
+    assert met == [one.id, two.id, three.id]

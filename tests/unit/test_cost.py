@@ -159,7 +159,7 @@ def test_the_template_says_what_is_paid_for() -> None:
     read = Deployment.of_template(load())
     assert read.memory["AuthorizerFunction"] < read.memory["WorkerFunction"]
     assert read.disk["WorkerFunction"] > read.disk["GenerateFunction"] == 512
-    assert (read.alarms, read.dashboards, read.secrets, read.polled_queues) == (7, 1, 1, 2)
+    assert (read.alarms, read.dashboards, read.secrets, read.polled_queues) == (8, 1, 1, 2)
     assert read.kept_months == pytest.approx((read.parameters["RetentionDays"] + 7) / 30)
 
 

@@ -136,11 +136,12 @@ def test_upstreams_latency_is_of_what_it_answered(capsys: pytest.CaptureFixture[
     ("failure", "metric"),
     [
         (UpstreamBusy("x", status=429), "UpstreamLimited"),
-        (UpstreamRefused("x", status=429, code="insufficient_quota"), "UpstreamLimited"),
+        (UpstreamRefused("x", status=429, code="insufficient_quota"), "UpstreamClosed"),
+        (UpstreamRefused("x", status=400, code="billing_hard_limit_reached"), "UpstreamClosed"),
         (UpstreamBusy("x"), "UpstreamFailed"),
         (UpstreamBusy("x", status=502), "UpstreamFailed"),
         (UpstreamUnknown("x"), "UpstreamFailed"),
-        (UpstreamMisconfigured("x"), "UpstreamMisconfigured"),
+        (UpstreamMisconfigured("x"), "UpstreamClosed"),
         (UpstreamRefused("x", status=400, code="moderation_blocked"), None),
         (KeyError("x"), None),
     ],
@@ -180,6 +181,7 @@ def said(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> list[dict[str,
     telemetry.unjudged(one, "prompt", UpstreamBusy("secret"))
     with pytest.raises(UpstreamMisconfigured), telemetry.called(one, lambda: NOW):
         raise UpstreamMisconfigured("secret")
+    telemetry.unexpected(KeyError("secret"))
     return lines(capsys)
 
 
@@ -216,8 +218,8 @@ def test_dashboard_and_alarm_look_at_what_is_said(said: list[dict[str, Any]]) ->
         [(schema, search)] = re.findall(r"SCHEMA\(Easel, (.+?)\)|\{Easel,(.+?)\}", text)
         [(summed, found)] = re.findall(r'SUM\((\w+)\)|MetricName="(\w+)"', text)
         looked.append((summed or found, set(re.findall(r"\w+", schema or search))))
-    assert len(looked) == 9
-    assert [dimensions[name] == by for name, by in looked] == [True] * 9
+    assert len(looked) == 10
+    assert [dimensions[name] == by for name, by in looked] == [True] * 10
 
 
 def test_readme_names_every_metric_that_there_is() -> None:
@@ -233,7 +235,8 @@ def documented() -> set[str]:
         for row in re.findall(r"^\| ([A-Z][\w, ]+) \|", str(telemetry.__doc__), re.MULTILINE)
         for name in row.split(", ")
     }
-    return {*told, "ChargesAboveHold", "UpstreamMisconfigured", "ModerationFailures"}
+    alone = {"ChargesAboveHold", "UpstreamClosed", "UnexpectedErrors", "ModerationFailures"}
+    return told | alone
 
 
 def test_nothing_that_was_asked_or_made_is_said(

@@ -30,6 +30,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+NEVER = {
+    *("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"),
+    *("organization_spend_limit_exceeded", "organization_usage_limit_exceeded"),
+    "project_spend_limit_exceeded",
+}
+"""Upstream's codes of an account that makes no more pictures until its owner pays or allows it."""
 _CATEGORY = re.compile(r"[a-z/_-]{1,40}")
 _LONGEST_TEXT = 2_000
 """Characters of a message or a parameter's name: both may quote what a caller sent."""
@@ -117,10 +123,7 @@ class EaselError(Exception):
 
 
 def moderation_details(error: object) -> dict[str, Any] | None:
-    """Return what an upstream's error says of its own block: the stage, and the categories.
-
-    Only what are names, since logs and events have them; None where it says nothing.
-    """
+    """Return the stage and the categories of upstream's own block, if it says them, as names."""
     said = error.get("moderation_details") if isinstance(error, dict) else None
     if not isinstance(said, dict):
         return None

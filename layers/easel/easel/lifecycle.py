@@ -166,7 +166,7 @@ class Lifecycle:
             return self.worker.run(job.tenant, job.id, until) or job
         except Exception as error:
             done = self.find(job.tenant, job.id)
-            if done.status != "succeeded" or done.reply_to is not None:
+            if done.open or done.reply_to is not None:
                 raise
             telemetry.unexpected(error, job=job.id)
             return done

@@ -123,14 +123,14 @@ class Prompt(BaseModel):
 
 
 def structured(given: object) -> bool:
-    """Whether it is an object of parts, or a change, that can be read."""
-    for model in (Parts, Change):
-        try:
-            model.model_validate(given)
-        except ValidationError:
-            continue
+    """Whether it is an object of parts that can be read, or a change of a job's."""
+    if isinstance(given, dict) and str(given.get("from")).startswith("job_"):
         return True
-    return False
+    try:
+        Parts.model_validate(given)
+    except ValidationError:
+        return False
+    return True
 
 
 def _joined(first: str, rest: list[str]) -> str:

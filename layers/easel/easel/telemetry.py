@@ -21,8 +21,9 @@ Per model and operation, since upstream knows no tenants:
 | UpstreamLimited | its 429s |
 | UpstreamFailed | its 5xxs, and lines that were lost |
 
-Without either: ChargesAboveHold and UpstreamMisconfigured, for their alarms; ModerationFailures,
-what nobody could judge.
+Without either, for their alarms: ChargesAboveHold; UpstreamClosed, calls that the key or account was
+refused for; UnexpectedErrors, of Easel itself or of AWS. And ModerationFailures, what nobody could
+judge.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from easel.errors import BudgetExceeded, UpstreamFailure, UpstreamMisconfigured
+from easel.errors import NEVER, BudgetExceeded, UpstreamFailure, UpstreamMisconfigured
 
 if TYPE_CHECKING:
     from easel.errors import EaselError
@@ -93,10 +94,10 @@ def called(job: Job, clock: Callable[[], float]) -> Iterator[None]:
     try:
         yield
     except UpstreamFailure as failure:
-        if failure.status == 429:
+        if _closed(failure):
+            _count({"UpstreamClosed": 1})  # by itself, as above
+        elif failure.status == 429:
             _count({"UpstreamLimited": 1}, **said)
-        elif isinstance(failure, UpstreamMisconfigured):
-            _count({"UpstreamMisconfigured": 1})  # by itself, as above
         elif failure.status >= 500:
             _count({"UpstreamFailed": 1}, **said)
         raise
@@ -109,6 +110,8 @@ def unjudged(job: Job, stage: str, error: EaselError) -> None:
     about = {"tenant": job.tenant, "job": job.id, "stage": stage}
     logger.warning("moderation failed", extra={**about, "error": error.code})
     _count({"ModerationFailures": 1})
+    if _closed(error):
+        _count({"UpstreamClosed": 1})
 
 
 def hit(job: Job) -> None:
@@ -128,6 +131,12 @@ def unexpected(error: BaseException, **ids: str) -> None:
             "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
         },
     )
+    _count({"UnexpectedErrors": 1})
+
+
+def _closed(error: EaselError) -> bool:
+    """Whether upstream makes nothing for anybody until the operator has mended it."""
+    return isinstance(error, UpstreamMisconfigured) or error.code in NEVER
 
 
 def _about(job: Job) -> dict[str, str]:

@@ -27,6 +27,7 @@ import pybase64
 
 from easel.deferred import deferred
 from easel.errors import (
+    NEVER,
     UpstreamBusy,
     UpstreamFailure,
     UpstreamMisconfigured,
@@ -47,14 +48,6 @@ if TYPE_CHECKING:
 File = tuple[str, tuple[str, IO[bytes], str]]
 """A multipart file: field, and (filename, stream, content type)."""
 
-_NEVER = {
-    "insufficient_quota",
-    "credit_balance_exhausted",
-    "organization_spend_limit_exceeded",
-    "project_spend_limit_exceeded",
-    "organization_usage_limit_exceeded",
-    "billing_hard_limit_reached",
-}
 _PASSING = {408, 409, 429, 500, 503}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _NEVER_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
@@ -229,7 +222,7 @@ def _of_line(error: openai.APIConnectionError) -> UpstreamFailure:
 
 def _of_status(error: openai.APIStatusError) -> UpstreamFailure:
     status = error.status_code
-    if _NEVER & {_name(error.code), _name(error.type)}:
+    if NEVER & {_name(error.code), _name(error.type)}:
         return _refused(error)
     if status == 429 or (status in _PASSING and (error.code or error.type)):
         return _busy(error)

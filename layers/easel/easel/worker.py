@@ -267,7 +267,7 @@ class Worker:
         return self._give_back(job, ready)
 
     def _fail(self, job: Job, error: EaselError) -> Job:
-        if isinstance(error, Overloaded) and job.attempts:
+        if isinstance(error, Overloaded | UpstreamBusy) and job.attempts:
             error = UpstreamUnknown(_NO_OTHER)
         return self._close(job.close("failed", self.clock(), error=error), job.lease)
 

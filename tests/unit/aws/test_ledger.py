@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from easel.aws import clients
-from easel.aws.jobs import Pointer
+from easel.aws.jobs import Pointer, to_text
 from easel.aws.ledger import Ledger
 from easel.errors import EaselError, UpstreamBusy
 from easel.identity import Seen
@@ -63,7 +63,7 @@ def somebody(ledger: Ledger) -> Iterator[str]:
 
 def seen(*jobs: Job) -> Pointer:
     """Return what points to these jobs, all of one request."""
-    return Pointer(jobs[0].request.fingerprint(), tuple(Seen(one.id) for one in jobs))
+    return Pointer(jobs[0].request.fingerprint(), to_text(Seen(one.id) for one in jobs))
 
 
 def claimed(ledger: Ledger, made: Job, pointer: str, before: Pointer | None = None) -> bool:
@@ -799,7 +799,7 @@ def test_a_pointer_remembers_what_came_back_to_it(ledger: Ledger, tenant: str) -
     before = seen(made)
     assert ledger.remember(tenant, "same#f", before, [Seen(made.id, 2)])
     after = ledger.pointer(tenant, "same#f")
-    assert after == Pointer(before.fingerprint, (Seen(made.id, 2),))
+    assert after == Pointer(before.fingerprint, to_text([Seen(made.id, 2)]))
     assert not ledger.remember(tenant, "same#f", before, [Seen(made.id, 1)])
     assert not claimed(ledger, job(tenant), "same#f", before)
     assert claimed(ledger, job(tenant), "same#f", after)

@@ -126,7 +126,12 @@ def test_json_of_a_writers_own_is_a_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [{"subject": "a fox", "avoid": ["snow"]}, {"from": "job_1", "add": ["snow"]}]
+    "parts",
+    [
+        {"subject": "a fox", "avoid": ["snow"]},
+        {"from": "job_1", "add": ["snow"]},
+        {"from": "job_1", "add": "snow"},
+    ],
 )
 def test_parts_are_parts_in_a_form_too(parts: dict[str, object]) -> None:
     assert parse(READER, form(("prompt", json.dumps(parts).encode())), FORM)[0] == {"prompt": parts}

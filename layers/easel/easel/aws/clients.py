@@ -30,21 +30,29 @@ _PATIENCE: dict[str, Any] = {
 }
 
 
-class _Asked(Loader):
-    """What botocore knows of AWS, of the services that are asked here.
+class _Any(list[str]):
+    """Every service that one may ask for."""
 
-    Before it makes a client it would look into its folders of all four hundred, twice.
+    def __contains__(self, service: object) -> bool:
+        return isinstance(service, str)
+
+
+class _Unsearched(Loader):
+    """What botocore knows of AWS, without a look at all there is.
+
+    Whether a service is there it would see in its folders of all four hundred, twice, before it
+    makes a client; without it, it is not found when its own folder is looked for.
     """
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 # botocore's
-        return ["cloudformation", "dynamodb", "events", "s3", "secretsmanager", "sqs"]
+        return _Any()
 
 
 @cache
 def session() -> Session:
     """Return what all clients share: what is known of AWS, read once."""
     made = get_session()
-    made.register_component("data_loader", _Asked())
+    made.register_component("data_loader", _Unsearched())
     return made
 
 

@@ -29,7 +29,13 @@ class Pointer(NamedTuple):
     """Which jobs a key or a request was last seen to be, oldest first."""
 
     fingerprint: str
-    seen: tuple[Seen, ...]
+    text: str
+    """As it lies there: what it is compared by."""
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """The jobs, by their ids."""
+        return tuple(Seen(*one) for one in json.loads(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Jobs:
     def pointer(self, tenant: str, sk: str) -> Pointer | None:
         """Return what the key or the fingerprint points to."""
         item = self._get(tenant, sk)
-        return Pointer(item["fingerprint"], _of_text(item["seen"])) if item else None
+        return Pointer(item["fingerprint"], item["seen"]) if item else None
 
     def due(self, now: int) -> Iterator[tuple[str, str]]:
         """Yield (tenant, id) of all that is due, longest due first: jobs, and what waits."""
@@ -178,16 +184,12 @@ class Jobs:
 
 def unmoved_since(before: Pointer) -> dict[str, Any]:
     """Return what ``seen = :seen`` compares a pointer with."""
-    return {"ExpressionAttributeValues": values({":seen": to_text(before.seen)})}
+    return {"ExpressionAttributeValues": values({":seen": before.text})}
 
 
 def to_text(seen: Iterable[Seen]) -> str:
     """Return what a pointer keeps of the jobs."""
     return json.dumps(list(seen), separators=(",", ":"))
-
-
-def _of_text(text: str) -> tuple[Seen, ...]:
-    return tuple(Seen(*one) for one in json.loads(text))
 
 
 def wordless(job: Job) -> Job:

@@ -21,7 +21,7 @@ Per model and operation, since upstream knows no tenants:
 | UpstreamLimited | its 429s |
 | UpstreamFailed | its 5xxs, and lines that were lost |
 
-Without either, for their alarms: ChargesAboveHold; UpstreamClosed, calls that the key or account was
+Without either, for their alarms: ChargesAboveHold; UpstreamClosed, calls that the key or account is
 refused for; UnexpectedErrors, of Easel itself or of AWS. And ModerationFailures, what nobody could
 judge.
 """

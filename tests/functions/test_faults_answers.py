@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -142,3 +143,20 @@ def test_a_model_that_stays_has_no_such_headers(
     answer = call(inline, context, {"prompt": "x", **named})
     assert answer["statusCode"] == 200
     assert {"deprecation", "sunset"}.isdisjoint(answer["headers"])
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_direct_answer_too_large_says_how_to_have_it(deployed: Deployed, key: str | None) -> None:
+    """Not only who sent a key can name it."""
+    deployed.tenant()
+    deployed.set(WORK_QUEUE_URL="")
+    deployed.standin.rule(image_bytes=5_000_000)
+    handler, context = deployed.handler("generate"), Context()
+    asked = {"tenant": "demo", "prompt": "a wide fox"}
+    given = {"idempotency_key": key} if key else {}
+    with pytest.raises(Exception, match="do not fit") as caught:
+        handler({**asked, **given, "response_format": "b64_json"}, context)
+    named = key or re.findall(r"idempotency_key '([^']+)'", str(caught.value))[0]
+    made = handler({**asked, "idempotency_key": named, "response_format": "url"}, Context())
+    assert made["data"][0]["url"]
+    assert len(deployed.standin.calls()) == 1

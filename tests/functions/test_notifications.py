@@ -159,6 +159,23 @@ def test_what_could_not_be_told_is_told_later_and_the_job_is_as_it_is(
     assert len(deployed.standin.calls()) == 1
 
 
+def test_an_answer_that_was_taken_away_is_not_put_again_for_the_events_sake(
+    deployed: Deployed, told: Any, easel: Easel
+) -> None:
+    drop_event = drop(deployed, "inbox/demo/a cat.png", picture(), prompt="x")
+    deployed.handler("edit")(drop_event, Context())
+    [job] = easel.lifecycle.ledger.jobs("demo", None, 9)
+    sentenced(easel, 200, {"FailedEntryCount": 1, "Entries": []})
+    easel.lifecycle.worker.run("demo", job.id, time.time() + 900)
+    answers = ["outbox/demo/a cat.png.json", "outbox/demo/a cat.png.png"]
+    assert [easel.bucket.has(key) for key in answers] == [True, True]
+    for key in answers:
+        boto3.client("s3").delete_object(Bucket=deployed.environ["BUCKET"], Key=key)
+    assert bootstrap.build().lifecycle.worker.run("demo", job.id, time.time() + 900) is not None
+    assert len(told()) == 1
+    assert [easel.bucket.has(key) for key in answers] == [False, False]
+
+
 def test_tries_thin_out(deployed: Deployed, told: Any, easel: Easel) -> None:
     job = opened(easel)
     now, pauses = [time.time()], []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from easel.doors import cors
+from easel.questions import EVENT_SECONDS
 from easel.settings import Settings
 from local.template import ROOT, gateway_responses, load
 
@@ -109,6 +110,10 @@ def test_whoever_waits_outlives_the_longest_wait():
     for function, event in events("Api"):
         if event["Path"] in WAITING:
             assert FUNCTIONS[function]["Timeout"] >= longest
+
+
+def test_what_waits_in_the_inbox_waits_on_for_longer_than_a_message_is_hidden():
+    assert RESOURCES["InboxQueue"]["VisibilityTimeout"] < EVENT_SECONDS
 
 
 def test_lambda_repeats_no_asynchronous_invocation():

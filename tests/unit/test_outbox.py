@@ -15,7 +15,7 @@ from easel.aws.inbox import Inbox
 from easel.errors import InvalidRequest
 from easel.jobs import Job
 from easel.outbox import Outbox
-from easel.questions import Question, Waiting
+from easel.questions import EVENT_SECONDS, Question, Waiting
 from tests.unit.examples import NOW, image, job, succeeded
 
 CAT = Question("inbox/demo/a/cat.png", "e", "v1", f"{1:064X}", NOW + 900)
@@ -32,6 +32,9 @@ class Box:
 
     def copy(self, source: str, key: str) -> None:
         self._write(key, source.encode())
+
+    def has(self, key: str) -> bool:
+        return key in self.objects
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         assert content_type == "application/json"
@@ -138,15 +141,46 @@ def test_what_has_waited_in_vain_is_refused_once(desk: Desk) -> None:
     manifest = replace(CAT, key="inbox/demo/a/m.json")
     desk.outbox.inbox.wait(Waiting(manifest, ("inbox/demo/a/x.png",), ("inbox/demo/a/x.png",)))
     [sk] = _waiting(desk)
-    desk.outbox.expire("demo", sk)
+    desk.outbox.expire("demo", sk, unbound)
     assert desk.box.objects == {}, "its time is not over"
     desk.ahead.append(desk.ahead.pop() + 901)
-    desk.outbox.expire("demo", sk)
+    desk.outbox.expire("demo", sk, unbound)
     assert desk.document("outbox/demo/a/m.json")["error"]["code"] == "inbox_incomplete"
     assert _waiting(desk) == []
     desk.box.objects.clear()
-    desk.outbox.expire("demo", sk)
+    desk.outbox.expire("demo", sk, unbound)
     assert desk.box.objects == {}
+
+
+def unbound(_: Question) -> bool:
+    """Tell that it became no job."""
+    return False
+
+
+def test_what_became_a_job_meanwhile_is_not_refused(desk: Desk) -> None:
+    manifest = replace(CAT, key="inbox/demo/a/m.json")
+    desk.outbox.inbox.wait(Waiting(manifest, ("inbox/demo/a/x.png",), ("inbox/demo/a/x.png",)))
+    [sk] = _waiting(desk)
+    desk.ahead.append(desk.ahead.pop() + 901)
+    desk.outbox.expire("demo", sk, lambda question: question == manifest)
+    assert (desk.box.objects, _waiting(desk)) == ({}, [])
+
+
+def test_what_lacks_nothing_waits_on_once_for_its_event(desk: Desk) -> None:
+    """S3's message of the picture has failed, and is hidden for longer than one may wait."""
+    manifest = replace(CAT, key="inbox/demo/a/m.json")
+    desk.outbox.inbox.wait(Waiting(manifest, ("inbox/demo/a/x.png",), ("inbox/demo/a/x.png",)))
+    [sk] = _waiting(desk)
+    desk.box.objects["inbox/demo/a/x.png"] = b""
+    desk.ahead.append(desk.ahead.pop() + 901)
+    for _ in range(2):
+        desk.outbox.expire("demo", sk, unbound)
+    assert list(desk.box.objects) == ["inbox/demo/a/x.png"]
+    assert _waiting(desk) == [sk]
+    desk.ahead.append(desk.ahead.pop() + EVENT_SECONDS)
+    desk.outbox.expire("demo", sk, unbound)
+    assert desk.document("outbox/demo/a/m.json")["error"]["code"] == "inbox_incomplete"
+    assert _waiting(desk) == []
 
 
 def _waiting(desk: Desk) -> list[str]:

@@ -154,7 +154,34 @@ def test_a_larger_call_counts_for_as_many() -> None:
 
 def test_a_call_that_asks_for_more_than_the_rate_goes_when_a_minute_is_empty() -> None:
     went = played([*jobs("a", 3), Ask(NOW + 1, "b", 10)], 5)
-    assert [one.ask.tenant for one in went] == ["a", "a", "a", "b"]
+    assert [one.ask.tenant for one in went] == ["a", "a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "images", "every"), [(5, 4, 30), (5, 4, 14), (20, 10, 5), (50, 25, 2), (5, 5, 20)]
+)
+def test_room_for_many_images_is_kept_from_others_single_ones(
+    rate: int, images: int, every: float
+) -> None:
+    """Who asks for one now and then would else always find room before there is enough."""
+    singles = [Ask(NOW + number * every, "b") for number in range(int(3600 / every))]
+    went = played([*singles, Ask(NOW + 300, "a", images)], rate, late=1)
+    [many] = [one for one in went if one.ask.tenant == "a"]
+    assert many.at - many.ask.at <= 2.1 * WINDOW_SECONDS
+    assert busiest(went, WINDOW_SECONDS) <= rate
+    waits = [one.at - one.ask.at for one in went if one.ask.tenant == "b"]
+    assert max(waits) <= 3 * WINDOW_SECONDS
+
+
+def test_who_has_many_images_and_does_not_come_back_keeps_nobody_waiting() -> None:
+    pace, rate = Pace(), 5
+    for number in range(5):
+        pace, turn = pace.turn("b", 1, None, NOW + number * 13, rate)
+        assert turn.wait == 0
+    pace, lost = pace.turn("a", 5, None, NOW + 53, rate)
+    assert lost.wait > 0
+    went = played([Ask(NOW + 60 + number * 14, "b") for number in range(20)], rate, pace=pace)
+    assert went[0].at - went[0].ask.at <= lost.wait + 30 + WINDOW_SECONDS / rate
 
 
 def test_who_was_idle_has_no_credit_and_no_debt() -> None:

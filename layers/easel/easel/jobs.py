@@ -122,6 +122,8 @@ class Job(BaseModel):
     sequencer: str | None = None
     untold: bool = False
     """Whether its end is still to be told, in the outbox or on the event bus."""
+    replied: bool = False
+    """Whether only the event bus is left of that."""
 
     @classmethod
     def new(
@@ -266,6 +268,7 @@ class Job(BaseModel):
                 "place": None,
                 "error": None,
                 "delivered": False,
+                "replied": False,
                 "untold": True,  # whether anybody is to be told, the notifier knows
             }
         )

@@ -228,7 +228,7 @@ class Lifecycle:
 
     def _look_after(self, tenant: str, job_id: str) -> None:
         if job_id.startswith(WAITING):
-            self.outbox.expire(tenant, job_id)
+            self.outbox.expire(tenant, job_id, self._bound)
             return
         job = self.ledger.job(tenant, job_id)
         if job is None:
@@ -239,6 +239,9 @@ class Lifecycle:
             # Its message may be behind many others: one more in each minute would make it worse.
             oldest = job.created_at + self.settings.max_job_age_seconds + 1
             self.ledger.look_later(job, min(int(self.clock()) + _NEXT_LOOK_SECONDS, oldest))
+
+    def _bound(self, question: Question) -> bool:
+        return self.repeats.bound(question.tenant, question.idempotency_key) is not None
 
     def _cancelled(self, job: Job) -> Job:
         job = self.ledger.cancel(job, self.clock())

@@ -33,7 +33,7 @@ class Notifier:
         """Tell what the job owes, if anything; an event that did not go off is put off."""
         if not job.owing:
             return
-        if job.reply_to:
+        if job.reply_to and not job.replied:
             self.outbox.reply(job)
         if self.events and not self.events.finished(job):
             telemetry.logger.warning("event not sent", extra={"job": job.id})

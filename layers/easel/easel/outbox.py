@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from easel.questions import Claim, Question, incomplete
+from easel.questions import EVENT_SECONDS, Claim, Question, incomplete
 from easel.responses import cost_usd
 
 if TYPE_CHECKING:
@@ -43,13 +43,22 @@ class Outbox:
         claim = Claim(question.sequencer, question.version, refusal=refusal)
         self._answer(question.tenant, question.reply_to, claim)
 
-    def expire(self, tenant: str, sk: str) -> None:
-        """Refuse what has waited in the inbox under this key of the table, if its time is over."""
+    def expire(self, tenant: str, sk: str, bound: Callable[[Question], bool]) -> None:
+        """Refuse what has waited in the inbox under this key of the table, if its time is over.
+
+        Not what is ``bound`` to a job meanwhile, nor, once, what lacks nothing: S3's event of it
+        has failed, and comes again.
+        """
         waiting = self.inbox.waiting(tenant, sk)
-        if waiting and waiting.question.due_at <= self.clock():
-            error = incomplete(waiting.question, waiting.missing, self.wait_seconds)
-            self.refuse(waiting.question, error)
-            self.inbox.done(waiting.question)
+        if not waiting or waiting.question.due_at > self.clock():
+            return
+        question, missing = waiting.question, waiting.missing
+        if not bound(question):
+            if missing and not waiting.late and all(map(self.bucket.has, missing)):
+                self.inbox.wait_on(question, int(self.clock()) + EVENT_SECONDS)
+                return
+            self.refuse(question, incomplete(question, missing, self.wait_seconds))
+        self.inbox.done(question)
 
     def _answer(self, tenant: str, place: str, claim: Claim) -> None:
         stands: Claim | None = self.inbox.claim(tenant, place, claim, self.clock())

@@ -52,6 +52,16 @@ class Line(NamedTuple):
     until: float
 
 
+class Room(NamedTuple):
+    """The next room in the minute, kept from others for a tenant whose turn has come."""
+
+    tenant: str
+    at: float
+    """When there is enough of it."""
+    until: float
+    """How long it is kept."""
+
+
 class Turn(NamedTuple):
     """In how many seconds the job may call; 0: now."""
 
@@ -80,6 +90,7 @@ class Pace(BaseModel):
     """When calls of the last minute went, and for how many images."""
     passed: int = 0
     lines: dict[str, Line] = {}
+    kept: Room | None = None
 
     def turn(
         self, tenant: str, images: int, place: int | None, now: float, rate: int
@@ -100,16 +111,23 @@ class Pace(BaseModel):
         behind = max(0, self.passed - first) / _IMAGE
         courtesy = _COURTESY / (1 + _HASTE * behind) if others else 0
         at = free + (ahead + courtesy) * interval
+        kept = self.kept if self.kept and self.kept.until > now else None
+        if kept and kept.tenant != tenant:
+            at = max(at, kept.at + courtesy * interval)
+        elif not ahead and self._room(images, rate) > now:
+            # For many images at once there would else never be room, while others call for one.
+            kept = Room(tenant, at, at + _LONGEST_LOOK_SECONDS)
         if at <= now:
+            kept = None if kept and kept.tenant == tenant else kept
             lines[tenant] = Line(end, now)
             passed = max(self.passed, first) + images * _IMAGE // (others + 1)
-            return self._called(images, now, rate, lines, passed), Turn(0, 0, first)
+            return self._called(images, now, rate, lines, passed, kept), Turn(0, 0, first)
         turn = Turn(at - now, _again(at, free, now), first, ahead <= _NEAR)
         if tenant not in lines and others >= _MOST_LINES:
             return self, turn._replace(place=None)
         until = max(now + turn.again, lines[tenant].until if tenant in lines else 0)
         lines[tenant] = Line(end, until)
-        return self.model_copy(update={"lines": lines}), turn
+        return self.model_copy(update={"lines": lines, "kept": kept}), turn
 
     def refused(self, now: float, wait: float) -> Self:
         """Return the pace after upstream refused a call, and is left alone for so many seconds."""
@@ -155,6 +173,8 @@ class Pace(BaseModel):
 
     def _room(self, images: int, rate: int) -> float:
         """Return since when, or from when, a minute has room for so many."""
+        if not rate:
+            return 0
         taken, since = sum(count for _, count in self.calls), 0.0
         for at, count in self.calls:
             if taken + min(images, rate) <= rate:
@@ -163,7 +183,13 @@ class Pace(BaseModel):
         return since
 
     def _called(
-        self, images: int, now: float, rate: int, lines: dict[str, Line], passed: int
+        self,
+        images: int,
+        now: float,
+        rate: int,
+        lines: dict[str, Line],
+        passed: int,
+        kept: Room | None,
     ) -> Self:
         calls = tuple(call for call in self.calls if call[0] > now - WINDOW_SECONDS)
         change = {
@@ -171,6 +197,7 @@ class Pace(BaseModel):
             "probe_at": 0 if rate else now + _PROBE_SECONDS,
             "passed": passed,
             "lines": lines,
+            "kept": kept,
         }
         return self.model_copy(update=change)
 

@@ -15,6 +15,9 @@ WAITING = "inbox#"
 """How the ids begin of all that waits, beside jobs' ids."""
 LONGEST_KEY = 1024
 """Bytes of a key in S3."""
+EVENT_SECONDS = 1000
+"""After which S3's event of an object that could not be handled has come again, and more: the inbox
+queue hides it for 960."""
 _LONGEST_PLACE = 1000
 """Bytes of an answer's key before its ending."""
 _SEQUENCER_DIGITS = 64
@@ -29,7 +32,8 @@ class Question:
     version: str | None
     """None where the bucket keeps no versions, or the event names none."""
     sequencer: str
-    """Hexadecimal, padded: of one key's versions the newest has the greatest. Zero: unknown."""
+    """Hexadecimal, padded on the right, as AWS says that they compare (S3's "Event message
+    structure"): of one key's versions the newest has the greatest. Zero: unknown."""
     due_at: int
     """Until when it may wait for other objects, in Unix seconds."""
 
@@ -40,7 +44,7 @@ class Question:
             key=unquote_plus(put["key"]),
             etag=put["eTag"],
             version=put.get("versionId"),
-            sequencer=put.get("sequencer", "").upper().zfill(_SEQUENCER_DIGITS),
+            sequencer=put.get("sequencer", "").upper().ljust(_SEQUENCER_DIGITS, "0"),
             due_at=int(due_at),
         )
 
@@ -102,6 +106,8 @@ class Waiting:
     """Keys of all that a manifest names."""
     missing: tuple[str, ...] = ()
     """Those of them that were not there when it was last looked."""
+    late: bool = False
+    """Whether its time was over, and it waits on for an event that has failed."""
 
 
 class Claim(NamedTuple):

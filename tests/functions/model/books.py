@@ -114,7 +114,8 @@ def _audit_end(world: World, job: Job) -> None:
         assert job.attempts[-1].state == "answered"
     assert (job.status == "succeeded") == (job.answer is not None)
     assert (job.status == "failed") == (job.error is not None)
-    passing = {"delivered": False, "reply_to": None, "untold": False, "due_at": 0}
+    noted = {"delivered": False, "untold": False, "replied": False, "due_at": 0}
+    passing = {**noted, "reply_to": None}
     end = job.model_copy(update=passing)
     assert world.known.ends.setdefault(job.id, end) == end, "a closed job does not change"
 

@@ -12,9 +12,12 @@ import pytest
 
 from easel import bootstrap, uploads
 from easel.bootstrap import Easel
+from easel.doors import inbox
+from easel.questions import WAITING
 from easel.settings import Settings
 from easel.tenants import Tenant
-from tests.unit.doors.test_inbox import ALL_WELL, document, jobs, put, tell, waits
+from tests.functions.conftest import fail
+from tests.unit.doors.test_inbox import ALL_WELL, document, jobs, messages, put, tell, waits
 from tests.unit.examples import picture
 
 _folders = count()
@@ -286,3 +289,65 @@ def test_the_sweep_tells_who_waits_too_long_what_is_missing(
     assert not [name for name in ("a.png", "two.json", "alone.png") if waits(easel, folder + name)]
     tell(easel, put(easel, f"{folder}b.png"))
     assert jobs(easel, f"{folder}two.json") == [], "its time is over"
+
+
+# ---- Events that fail, and sweeps that come between ----
+
+
+def swept(easel: Easel) -> None:
+    for tenant, sk in list(easel.lifecycle.ledger.due(int(easel.clock()))):
+        if sk.startswith(WAITING):
+            easel.lifecycle._look_after(tenant, sk)
+
+
+def test_a_picture_whose_message_fails_once_is_not_missed(
+    easel: Easel, folder: str, ahead: list[float]
+) -> None:
+    """Its message comes again after the queue's 960 s, the manifest waits for 900."""
+    key = f"{folder}m.json"
+    tell(easel, put(easel, key, manifest()))
+    told = put(easel, f"{folder}a.png")
+    failing = bootstrap.build(easel.settings, sleep=lambda _: None)
+    fail(failing.inbox.client, "Query", "ThrottlingException")
+    assert tell(failing, told) != ALL_WELL
+    ahead[0] = 905
+    swept(easel)
+    assert document(easel, key) is None
+    ahead[0] = 961
+    assert tell(easel, told) == ALL_WELL
+    assert len(jobs(easel, key)) == 1
+
+
+def test_a_sweep_that_comes_late_refuses_nothing_that_is_a_job(
+    easel: Easel, folder: str, ahead: list[float]
+) -> None:
+    key = f"{folder}m.json"
+    tell(easel, put(easel, key, manifest()))
+    told = put(easel, f"{folder}a.png")
+    ahead[0] = 901
+    waiting = list(easel.lifecycle.ledger.due(int(easel.clock())))
+    failing = bootstrap.build(easel.settings, sleep=lambda _: None)
+    fail(failing.inbox.client, "DeleteItem", "ThrottlingException")  # it dies once it is a job
+    assert tell(failing, told) != ALL_WELL
+    assert len(jobs(easel, key)) == 1
+    for tenant, sk in waiting:
+        if sk.startswith(WAITING):
+            easel.lifecycle._look_after(tenant, sk)
+    assert document(easel, key) is None
+    assert not waits(easel, key)
+
+
+def test_who_fails_again_and_again_is_told_and_nobody_else(easel: Easel, folder: str) -> None:
+    key = f"{folder}m.json"
+    tell(easel, put(easel, key, manifest()))
+    event = messages(put(easel, f"{folder}a.png"))
+    event["Records"][0]["attributes"]["ApproximateReceiveCount"] = "3"
+    failing = bootstrap.build(easel.settings, sleep=lambda _: None)
+    fail(failing.inbox.client, "TransactWriteItems", "ThrottlingException")
+    assert inbox.answer(failing, event, easel.clock() + 60) != ALL_WELL
+    told = document(easel, key)
+    assert told
+    assert "again and again" in told["error"]["message"]
+    assert inbox.answer(easel, event, easel.clock() + 60) == ALL_WELL
+    assert len(jobs(easel, key)) == 1
+    assert document(easel, f"{folder}a.png") is None

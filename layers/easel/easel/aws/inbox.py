@@ -4,7 +4,7 @@ Key (``tenant``, ``sk``), TTL ``expires_at``; all digests are SHA-256 of a key i
 
 | sk | what | attributes |
 |---|---|---|
-| ``inbox#manifest#{digest}`` | a manifest that waits for pictures | see below, pictures, missing |
+| ``inbox#manifest#{digest}`` | a manifest that waits for pictures | pictures, missing, late |
 | ``inbox#picture#{digest}`` | a picture that waits for a manifest | see below |
 | the same | the content of it that a manifest has used | used, expires_at |
 | ``outbox#{digest}`` | whose answer lies there | sequencer, version, job or refusal, expires_at |
@@ -16,6 +16,7 @@ index that the sweep looks at. A tenant's waiting manifests are few: they are fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,19 @@ class Inbox:
         """Return what waits under this key, if it still does."""
         item = self._get(tenant, sk)
         return _waiting(item) if item and "due_at" in item else None
+
+    def wait_on(self, question: Question, due_at: int) -> None:
+        """Let what waits do so, once, until Unix time ``due_at``."""
+        with suppress(self.client.exceptions.ConditionalCheckFailedException):
+            self.client.update_item(
+                TableName=self.jobs_table,
+                Key=values({"tenant": question.tenant, "sk": _sk(question)}),
+                UpdateExpression="SET due_at = :at, late = :yes",
+                ConditionExpression="sequencer = :sequencer AND attribute_exists(due_at)",
+                ExpressionAttributeValues=values(
+                    {":at": due_at, ":yes": True, ":sequencer": question.sequencer}
+                ),
+            )
 
     def naming(self, picture: Question) -> Iterator[Question]:
         """Yield the waiting manifests that name the picture."""
@@ -161,4 +175,5 @@ def _waiting(item: dict[str, Any]) -> Waiting:
         sequencer=item["sequencer"],
         due_at=int(item["due_at"]),
     )
-    return Waiting(question, tuple(item["pictures"]), tuple(item["missing"]))
+    lists = tuple(item["pictures"]), tuple(item["missing"])
+    return Waiting(question, *lists, late=item.get("late", False))

@@ -151,15 +151,17 @@ class Jobs:
             )
 
     def put_off(self, job: Job, due_at: int) -> None:
-        """Let the sweep look at the closed job at Unix time ``due_at``, if anything is owing."""
+        """Let the sweep look at the closed job, whose event is owing, at Unix time ``due_at``."""
         with suppress(self.client.exceptions.ConditionalCheckFailedException):
             self._update(
                 job.tenant,
                 job.id,
-                UpdateExpression="SET due_at = :at",
+                UpdateExpression="SET due_at = :at, replied = :yes",
                 ConditionExpression="attribute_exists(#open) AND finished_at = :finished",
                 ExpressionAttributeNames={"#open": "open"},
-                ExpressionAttributeValues=values({":at": due_at, ":finished": job.finished_at}),
+                ExpressionAttributeValues=values(
+                    {":at": due_at, ":yes": True, ":finished": job.finished_at}
+                ),
             )
 
     def look_later(self, job: Job, due_at: int) -> None:

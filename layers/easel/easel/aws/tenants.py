@@ -34,14 +34,15 @@ class Tenants:
     client: DynamoDBClient
     table: str
 
-    def named(self, name: str) -> Tenant | None:
+    def named(self, name: str, *, consistently: bool = False) -> Tenant | None:
         """Return the tenant of this name, if there is one."""
-        item = self._get(f"tenant#{name}") if is_name(name) else None
+        key = f"tenant#{name}"
+        item = self._get(key, consistently=consistently) if is_name(name) else None
         return Tenant.model_validate(item) if item else None
 
     def existing(self, name: str) -> Tenant:
         """Return the tenant of this name. Raises NotFound."""
-        tenant = self.named(name)
+        tenant = self.named(name, consistently=True)  # it may have been created just now
         if tenant is None:
             raise _unknown(name)
         return tenant
@@ -151,8 +152,8 @@ class Tenants:
         for page in pages:
             yield from map(plain, page["Items"])
 
-    def _get(self, key: str) -> dict[str, Any] | None:
-        return read(self.client, self.table, {"id": key}, consistently=False)
+    def _get(self, key: str, *, consistently: bool = False) -> dict[str, Any] | None:
+        return read(self.client, self.table, {"id": key}, consistently=consistently)
 
 
 def _unknown(name: str) -> NotFound:

@@ -58,7 +58,8 @@ def _answer(
     tenant = _tenant(easel, event.pop("tenant", None))
     admission = Admission(tenant, easel.limits.take)
     admission.call()
-    key = event.pop("idempotency_key", None) or request_id
+    given = event.pop("idempotency_key", None)
+    key = given or request_id
     event.setdefault("response_format", "url")
     today = easel.inline.today()
     asked = easel.reader.read(operation, tenancy(easel, tenant), event, Inputs(), today=today)
@@ -68,11 +69,12 @@ def _answer(
     if asked.delivery.stream:
         raise InvalidRequest("A direct invocation does not stream.", param="stream")
     met = easel.inline.open(tenant, asked.request, asked.uploads, identity, admit=admission.images)
-    job = _done(easel.inline.wait(met.job, until))
+    again = "the same idempotency_key" if given else f"idempotency_key {request_id!r}"
+    job = _done(easel.inline.wait(met.job, until), again)
     if answer_bytes(job, asked.delivery) > LARGEST_ANSWER:
         raise RequestTooLarge(
             f"The images of {job.id} do not fit Lambda's 6 MB; "
-            "invoke again with the same idempotency_key and response_format 'url'."
+            f"invoke again with {again} and response_format 'url'."
         )
     response: dict[str, Any] = json.loads("".join(responses(job, links(easel), asked.delivery)))
     return response
@@ -84,10 +86,8 @@ def _tenant(easel: Easel, name: object) -> Tenant:
     return easel.tenants.payer(name if isinstance(name, str) else "")
 
 
-def _done(job: Job) -> Job:
+def _done(job: Job, again: str) -> Job:
     if job.open:
-        raise Overloaded(
-            f"{job.id} is not done yet; invoke again with the same idempotency_key to have it."
-        )
+        raise Overloaded(f"{job.id} is not done yet; invoke again with {again} to have it.")
     job.raise_error()
     return job

@@ -10,7 +10,8 @@ can write under a tenant's prefix may spend that tenant's money.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from email.errors import MessageError
 from email.header import decode_header, make_header
@@ -56,10 +57,19 @@ def answer(easel: Easel, event: Mapping[str, Any], until: float) -> dict[str, An
 
 def _handle(easel: Easel, question: Question, until: float, last: bool) -> None:
     """Answer the question, and the manifests that have waited for this picture."""
-    try:
+    with _told(easel, question, last):
         _answer(easel, question, until)
-        for waiting in [] if question.manifest else easel.inbox.naming(question):
-            _answer(easel, waiting, until)
+        waiting = [] if question.manifest else list(easel.inbox.naming(question))
+    for manifest in waiting:
+        with _told(easel, manifest, last):
+            _answer(easel, manifest, until)
+
+
+@contextmanager
+def _told(easel: Easel, question: Question, last: bool) -> Iterator[None]:
+    """Tell the question that it fails again and again, if this was its ``last`` time."""
+    try:
+        yield
     except Exception:
         if last:
             error = EaselError("The server had an error, again and again. Tell the operator.")

@@ -59,7 +59,7 @@ MAY = {
     "Sweep": {
         *("query open", "get jobs", "put jobs", "update jobs", "delete jobs", "tell"),
         *("put ledger", "update ledger"),
-        *("read images", "write outbox", "list", "send"),
+        *("read images", "read inbox", "write outbox", "list", "send"),
     },
 }
 MAY["Generate"] = {

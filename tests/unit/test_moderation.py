@@ -252,7 +252,10 @@ def test_what_nobody_judges_goes_on_or_does_not(
     ] * times
     assert said[0]["stage"] == stage
     counted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["ModerationFailures"] for one in counted] == [[1]] * times
+    failures = [one["ModerationFailures"] for one in counted if "ModerationFailures" in one]
+    assert failures == [[1]] * times
+    closed = [one["UpstreamClosed"] for one in counted if "UpstreamClosed" in one]
+    assert closed == ([[1]] * times if isinstance(answers[-1], UpstreamMisconfigured) else [])
     assert "a cat" not in log.getvalue()
 
 

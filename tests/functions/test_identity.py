@@ -217,6 +217,11 @@ def test_a_pointer_of_three_fields_is_read_and_moved(
     easel.lifecycle.leave(job)
     met = later(easel, 40)(job, identity)
     assert (met.id == job.id) == (identity != NEW)
+    row = deployed.rows("JOBS_TABLE")[f"same#{job.request.fingerprint()}"]
+    joined = identity == Identity()
+    assert [len(one) for one in json.loads(row["seen"])] == (
+        [4] if joined else [3] * len({met.id, job.id})
+    )
 
 
 def test_who_joins_takes_no_payers_place(deployed: Deployed, easel: Easel) -> None:

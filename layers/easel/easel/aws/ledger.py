@@ -13,7 +13,7 @@ Jobs table, key (``tenant``, ``sk``), TTL ``expires_at``:
 | ``pace#{model}``, of nobody | upstream's pace | see ``aws.pace`` |
 
 ``seen`` is a JSON list of [job, the highest retry count that met it, whether a caller was sent away
-from it], oldest first.
+from it, and where any did, how many joined it], oldest first.
 
 A job has the attributes of ``jobs.Job``, its request, attempts, answer and error as JSON; besides,
 ``open`` while there is something to do, and ``expires_at`` once it is closed.

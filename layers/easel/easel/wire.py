@@ -54,9 +54,10 @@ class Wire(BaseModel):
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
         """Return the body of these fields. Raises InvalidRequest."""
+        known = cls.known()
         for name, value in fields.items():
             if value is not None:
-                _check_name(name, cls.known())
+                _check_name(name, known)
         try:
             return cls.model_validate(fields)
         except ValidationError as error:

@@ -208,9 +208,10 @@ class Job(BaseModel):
 
     def worth_repeating(self) -> bool:
         """Whether a retry may buy anew: nothing was billed, and it could go better."""
-        free = self.status == "failed" and self.charge == 0 and self.error is not None
-        better = free and self.error and self.error["retry"] is not False
-        return self.status == "cancelled" or bool(better)
+        if self.status == "cancelled":
+            return True
+        hopeless = self.error is None or self.error["retry"] is False
+        return self.status == "failed" and self.charge == 0 and not hopeless
 
     def older_than(self, seconds: float, now: float) -> bool:
         """Whether the job was opened longer ago than that."""

@@ -17,7 +17,8 @@ seconds apart, so that a refusal that is still to come meets one of them, not al
 from __future__ import annotations
 
 import random
-from typing import NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -121,7 +122,8 @@ class Pace(BaseModel):
             kept = None if kept and kept.tenant == tenant else kept
             lines[tenant] = Line(end, now)
             passed = max(self.passed, first) + images * _IMAGE // (others + 1)
-            return self._called(images, now, rate, lines, passed, kept), Turn(0, 0, first)
+            changed = {"lines": lines, "passed": passed, "kept": kept}
+            return self._called(images, now, rate, changed), Turn(0, 0, first)
         turn = Turn(at - now, _again(at, free, now), first, ahead <= _NEAR)
         if tenant not in lines and others >= _MOST_LINES:
             return self, turn._replace(place=None)
@@ -182,24 +184,13 @@ class Pace(BaseModel):
             taken, since = taken - count, at + WINDOW_SECONDS
         return since
 
-    def _called(
-        self,
-        images: int,
-        now: float,
-        rate: int,
-        lines: dict[str, Line],
-        passed: int,
-        kept: Room | None,
-    ) -> Self:
+    def _called(self, images: int, now: float, rate: int, changed: Mapping[str, Any]) -> Self:
         calls = tuple(call for call in self.calls if call[0] > now - WINDOW_SECONDS)
         change = {
             "calls": (*calls, (now, images)) if rate else (),
             "probe_at": 0 if rate else now + _PROBE_SECONDS,
-            "passed": passed,
-            "lines": lines,
-            "kept": kept,
         }
-        return self.model_copy(update=change)
+        return self.model_copy(update={**changed, **change})
 
 
 def _again(at: float, free: float, now: float) -> float:

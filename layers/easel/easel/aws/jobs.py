@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -113,17 +112,12 @@ class Jobs:
 
     def delivered(self, job: Job) -> bool:
         """Note that a caller is told the closed job's end; False where one has been before."""
-        try:
-            self._update(
-                job.tenant,
-                job.id,
-                UpdateExpression="SET delivered = :yes, receiver = :me",
-                ConditionExpression="delivered = :no OR receiver = :me",
-                ExpressionAttributeValues=values({":yes": True, ":no": False, ":me": token_hex(8)}),
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self._noted(
+            job,
+            UpdateExpression="SET delivered = :yes, receiver = :me",
+            ConditionExpression="delivered = :no OR receiver = :me",
+            ExpressionAttributeValues=values({":yes": True, ":no": False, ":me": token_hex(8)}),
+        )
 
     def join(self, job: Job) -> Job | None:
         """Keep the open job from being cancelled from now on; return it as it then is."""
@@ -140,41 +134,43 @@ class Jobs:
 
     def told(self, job: Job) -> None:
         """Note that the closed job's end has been told; nothing where it is open again, or gone."""
-        with suppress(self.client.exceptions.ConditionalCheckFailedException):
-            self._update(
-                job.tenant,
-                job.id,
-                UpdateExpression="REMOVE #open, untold",
-                ConditionExpression="finished_at = :finished",
-                ExpressionAttributeNames={"#open": "open"},
-                ExpressionAttributeValues=values({":finished": job.finished_at}),
-            )
+        self._noted(
+            job,
+            UpdateExpression="REMOVE #open, untold",
+            ConditionExpression="finished_at = :finished",
+            ExpressionAttributeNames={"#open": "open"},
+            ExpressionAttributeValues=values({":finished": job.finished_at}),
+        )
 
     def put_off(self, job: Job, due_at: int) -> None:
         """Let the sweep look at the closed job, whose event is owing, at Unix time ``due_at``."""
-        with suppress(self.client.exceptions.ConditionalCheckFailedException):
-            self._update(
-                job.tenant,
-                job.id,
-                UpdateExpression="SET due_at = :at, replied = :yes",
-                ConditionExpression="attribute_exists(#open) AND finished_at = :finished",
-                ExpressionAttributeNames={"#open": "open"},
-                ExpressionAttributeValues=values(
-                    {":at": due_at, ":yes": True, ":finished": job.finished_at}
-                ),
-            )
+        self._noted(
+            job,
+            UpdateExpression="SET due_at = :at, replied = :yes",
+            ConditionExpression="attribute_exists(#open) AND finished_at = :finished",
+            ExpressionAttributeNames={"#open": "open"},
+            ExpressionAttributeValues=values(
+                {":at": due_at, ":yes": True, ":finished": job.finished_at}
+            ),
+        )
 
     def look_later(self, job: Job, due_at: int) -> None:
         """Let the sweep look at the job at Unix time ``due_at``, if no worker has had it yet."""
-        with suppress(self.client.exceptions.ConditionalCheckFailedException):
-            self._update(
-                job.tenant,
-                job.id,
-                UpdateExpression="SET due_at = :at",
-                ConditionExpression="#status = :queued AND attribute_not_exists(started_at)",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=values({":at": due_at, ":queued": "queued"}),
-            )
+        self._noted(
+            job,
+            UpdateExpression="SET due_at = :at",
+            ConditionExpression="#status = :queued AND attribute_not_exists(started_at)",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=values({":at": due_at, ":queued": "queued"}),
+        )
+
+    def _noted(self, job: Job, **expressions: Any) -> bool:
+        """Change some attributes of the job, if the condition holds; tell whether it did."""
+        try:
+            self._update(job.tenant, job.id, **expressions)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def _update(self, tenant: str, job_id: str, **expressions: Any) -> dict[str, Any]:
         key = values({"tenant": tenant, "sk": f"job#{job_id}"})

@@ -121,19 +121,16 @@ class Ledger(Jobs):
 
     def renew(self, job: Job, now: int) -> None:
         """Keep the lease for another LEASE_SECONDS. Raises LeaseLost."""
-        try:
-            self._update(
-                job.tenant,
-                job.id,
-                UpdateExpression="SET due_at = :until",
-                ConditionExpression="lease = :lease AND #status = :running",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=values(
-                    {":lease": job.lease, ":running": "running", ":until": now + LEASE_SECONDS}
-                ),
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            raise LeaseLost from None
+        if not self._noted(
+            job,
+            UpdateExpression="SET due_at = :until",
+            ConditionExpression="lease = :lease AND #status = :running",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=values(
+                {":lease": job.lease, ":running": "running", ":until": now + LEASE_SECONDS}
+            ),
+        ):
+            raise LeaseLost
 
     def update(self, job: Job, lease: str | None) -> Job:
         """Write the open job as it shall be; ``lease`` is who held it. Raises LeaseLost."""
